@@ -1,0 +1,238 @@
+"""Every exception that this package raises.
+
+    JobProgressError
+    ├── ProtocolError (also a ValueError)
+    │   ├── InvalidJobIdError
+    │   ├── InvalidMessageError
+    │   ├── InvalidProgressError
+    │   ├── StateTooLargeError
+    │   ├── HistoryTooLargeError
+    │   ├── NestingTooDeepError
+    │   ├── TooManyMetricsError
+    │   └── TooManySubscriptionsError
+    ├── TicketError
+    ├── ForbiddenError
+    ├── SettingsError (also a ValueError)
+    ├── StoreError
+    │   ├── StoreUnavailableError
+    │   ├── StoreDeniedError
+    │   └── StoreClosedError
+    └── BundleMissingError
+
+Leaves carry data; the sentence is made in ``__str__``: what was expected, what came, what to do.
+``code`` is the name of the error on the wire (docs/protocol.md, table of error codes).
+"""
+
+from __future__ import annotations
+
+
+class JobProgressError(Exception):
+    """Base of all errors of this package."""
+
+    code = "internal"
+
+
+class ProtocolError(JobProgressError, ValueError):
+    """A message, an id or a value does not keep the protocol."""
+
+    code = "invalid_message"
+
+
+class InvalidJobIdError(ProtocolError):
+    """A job id has a character or a length that the protocol does not allow."""
+
+    code = "invalid_job_id"
+
+    def __init__(self, job_id: object) -> None:
+        self.job_id = job_id
+        super().__init__(job_id)
+
+    def __str__(self) -> str:
+        return (
+            "Expected a job id of 1 to 200 characters from A-Z a-z 0-9 . _ : @ + = - that starts with a "
+            f"letter or digit, got {self.job_id!r:.80}. Replace other characters, for example by '-'."
+        )
+
+
+class InvalidMessageError(ProtocolError):
+    """A message is not JSON, or not a state or command of the protocol."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"Expected a JSON message of docs/protocol.md, got one that cannot be read: {self.reason:.300}."
+
+
+class InvalidProgressError(ProtocolError):
+    """A progress is not a finite number."""
+
+    code = "invalid_progress"
+
+    def __init__(self, progress: object) -> None:
+        self.progress = progress
+        super().__init__(progress)
+
+    def __str__(self) -> str:
+        return (
+            f"Expected a progress between 0 and 1, or None where the amount of work is unknown, "
+            f"got {self.progress!r:.80}."
+        )
+
+
+class _LimitError(ProtocolError):
+    """Something is larger than the protocol allows."""
+
+    def __init__(self, actual: int, limit: int) -> None:
+        self.actual = actual
+        self.limit = limit
+        super().__init__(actual, limit)
+
+
+class StateTooLargeError(_LimitError):
+    """One encoded state, history apart, is over its limit of bytes."""
+
+    code = "state_too_large"
+
+    def __str__(self) -> str:
+        return (
+            f"Expected a state of at most {self.limit} bytes as JSON, got {self.actual}. "
+            "Store large metadata and results elsewhere and report where they are."
+        )
+
+
+class HistoryTooLargeError(_LimitError):
+    """An encoded history is over its limit of bytes."""
+
+    code = "history_too_large"
+
+    def __str__(self) -> str:
+        return (
+            f"Expected a history of at most {self.limit} bytes as JSON, got {self.actual}. "
+            "Thin the series to 128 points each, or send fewer of them."
+        )
+
+
+class NestingTooDeepError(_LimitError):
+    """Metadata or a result holds containers within containers beyond the limit."""
+
+    code = "nesting_too_deep"
+
+    def __str__(self) -> str:
+        return f"Expected at most {self.limit} levels of nesting, got {self.actual} or more. Flatten the data."
+
+
+class TooManyMetricsError(_LimitError):
+    """A state names more metrics than the limit."""
+
+    code = "too_many_metrics"
+
+    def __str__(self) -> str:
+        return f"Expected at most {self.limit} metrics in one state, got {self.actual}. Report fewer names."
+
+
+class TooManySubscriptionsError(_LimitError):
+    """A viewer watches more jobs on one socket than the server allows."""
+
+    code = "too_many_subscriptions"
+
+    def __str__(self) -> str:
+        return f"Expected at most {self.limit} jobs on one socket, got {self.actual}. Unsubscribe some first."
+
+
+class ForbiddenError(JobProgressError):
+    """The bearer of a credential may not do this."""
+
+    code = "forbidden"
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        super().__init__(action)
+
+    def __str__(self) -> str:
+        return f"Expected a credential that allows to {self.action} this job. Ask its owner for one."
+
+
+class TicketError(JobProgressError):
+    """A ticket is malformed, not signed by this server, expired, or not for this use."""
+
+    code = "unauthorized"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"Expected a ticket of this server that is valid now: {self.reason}. Ask for a new ticket."
+
+
+class SettingsError(JobProgressError, ValueError):
+    """A setting has a value that cannot work."""
+
+    code = "invalid_setting"
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        self.name = name
+        self.value = value
+        self.expected = expected
+        super().__init__(name, value, expected)
+
+    def __str__(self) -> str:
+        return f"Expected {self.name} to be {self.expected}, got {self.value!r:.120}."
+
+
+class StoreError(JobProgressError):
+    """A store cannot do what it was asked for."""
+
+    code = "store_unavailable"
+
+
+class StoreUnavailableError(StoreError):
+    """The store does not answer, or answers that it cannot work now. Trying again may help."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(url, reason)
+
+    def __str__(self) -> str:
+        return f"Expected an answer from the store {self.url}: {self.reason:.300}. It is tried again by itself."
+
+
+class StoreDeniedError(StoreError):
+    """The store refuses the credential. Trying again without a change does not help."""
+
+    code = "forbidden"
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(url, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"Expected the store {self.url} to accept the credential: {self.reason:.300}. "
+            "Check user, password or token, and what they are allowed to do."
+        )
+
+
+class StoreClosedError(StoreError):
+    """The store was closed; make a new one."""
+
+    def __str__(self) -> str:
+        return "Expected an open store, got one that was closed. Make a new one with connect(url)."
+
+
+class BundleMissingError(JobProgressError):
+    """The JavaScript of the bar is not installed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return (
+            f"Expected the JavaScript of the bar at {self.path}, which does not exist. "
+            "Install the package again ('pip install .' builds it); it was skipped if JOBPROGRESS_SKIP_JS was set."
+        )

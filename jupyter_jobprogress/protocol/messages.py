@@ -1,0 +1,268 @@
+"""Encode and decode what travels: states, and the messages of the WebSocket (docs/protocol.md, sections 2, 5 and 6)."""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from jupyter_jobprogress.errors import (
+    HistoryTooLargeError,
+    InvalidMessageError,
+    InvalidProgressError,
+    NestingTooDeepError,
+    StateTooLargeError,
+    TooManyMetricsError,
+)
+from jupyter_jobprogress.protocol import limits
+from jupyter_jobprogress.protocol.names import check_job_id
+from jupyter_jobprogress.protocol.state import History, State, Status
+
+_MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Outcome(StrEnum):
+    """What became of an update (rules 14 to 16)."""
+
+    ACCEPTED = "accepted"
+    SUPERSEDED = "superseded"
+    ENDED = "ended"
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A store's answer to one update.
+
+    ``seq`` and ``run`` are those of the newest stored state of the job. ``superseded``: a newer run has taken the job
+    over. ``ended``: this run has had its terminal state. Neither is stored, neither is an error of the job.
+    """
+
+    seq: int
+    run: int | None
+    outcome: Outcome = Outcome.ACCEPTED
+    cancel_requested: bool = False
+
+
+class Stored(NamedTuple):
+    """A state as stored and pushed: the bytes that a viewer gets, and what a bridge must know of them.
+
+    ``data`` is one JSON object in valid UTF-8 without NaN. ``seq`` is None for messages of the original form.
+    """
+
+    job_id: str
+    data: bytes
+    seq: int | None
+    status: Status
+
+
+class _Head(Struct, frozen=True):
+    job_id: str
+    status: Status
+    seq: int | None = None
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+_state_decoder = msgspec.json.Decoder(State)
+_encoder = msgspec.json.Encoder()
+
+
+def depth_of(value: object, limit: int = limits.NESTING) -> int:
+    """Count levels of dicts and lists, giving up one level past ``limit``: a cycle ends there, too."""
+    if isinstance(value, dict):
+        children: object = value.values()
+    elif isinstance(value, (list, tuple)):
+        children = value
+    else:
+        return 0
+    if limit <= 0:
+        return 1
+    return 1 + max((depth_of(child, limit - 1) for child in children), default=0)  # type: ignore[attr-defined]
+
+
+def check_state(state: State) -> State:
+    """Return the state if it keeps the rules that its type cannot say (rules 1, 9 and 10).
+
+    Raises:
+        InvalidJobIdError, InvalidProgressError, TooManyMetricsError, NestingTooDeepError
+    """
+    check_job_id(state.job_id)
+    if state.parent_id is not None:
+        check_job_id(state.parent_id)
+    if state.progress is not None and not math.isfinite(state.progress):
+        raise InvalidProgressError(state.progress)
+    if state.metrics is not None and len(state.metrics) > limits.METRICS:
+        raise TooManyMetricsError(len(state.metrics), limits.METRICS)
+    for value in (state.metadata, state.result):
+        if value is not None and (depth := depth_of(value)) > limits.NESTING:
+            raise NestingTooDeepError(depth, limits.NESTING)
+    return state
+
+
+def encode_state(state: State) -> tuple[bytes, bytes]:
+    """Return a state without ``seq``, ``run`` and ``history`` as a JSON object, and its history (or b"").
+
+    The store splices the rest in (``join_state``), so that it need not decode what it stores.
+
+    Raises:
+        ProtocolError: what ``check_state`` raises; StateTooLargeError; HistoryTooLargeError.
+    """
+    check_state(state)
+    history = b"" if state.history is None else _encoder.encode(state.history)
+    if len(history) > limits.HISTORY_BYTES:
+        raise HistoryTooLargeError(len(history), limits.HISTORY_BYTES)
+    try:
+        body = _encoder.encode(msgspec.structs.replace(state, seq=None, run=None, history=None))
+    except (UnicodeEncodeError, TypeError) as exc:
+        raise InvalidMessageError(str(exc)) from exc
+    if len(body) > limits.STATE_BYTES:
+        raise StateTooLargeError(len(body), limits.STATE_BYTES)
+    return body, history
+
+
+def join_state(body: bytes, *, seq: int, run: int | None, history: bytes = b"") -> bytes:
+    """Splice what the store gives into an encoded state; ``publish.lua`` does the same."""
+    head = b'{"seq":%d,' % seq if run is None else b'{"seq":%d,"run":%d,' % (seq, run)
+    tail = b',"history":' + history + b"}" if history else b"}"
+    return head + body[1:-1] + tail
+
+
+def decode_state(data: bytes | str) -> State:
+    """Read and check one whole state.
+
+    Raises:
+        InvalidMessageError: not JSON, a field of the wrong type, an unknown status; ProtocolError: other rules.
+    """
+    try:
+        return check_state(_state_decoder.decode(data))
+    except _MALFORMED as exc:
+        raise InvalidMessageError(str(exc)) from exc
+
+
+def read_stored(job_id: str, data: bytes) -> Stored:
+    """Read a message that any program stored or published for a job (rule 13), decoding no more than needed.
+
+    What only lacks strictness is repaired: NaN and infinities become null, a foreign or missing ``job_id`` becomes
+    the right one, a missing ``status`` follows from ``error`` and ``result``.
+
+    Raises:
+        InvalidMessageError: it is not a JSON object, has an unknown status, or is larger than any valid state.
+    """
+    if len(data) > limits.STATE_BYTES + limits.HISTORY_BYTES + 1024:
+        raise StateTooLargeError(len(data), limits.STATE_BYTES)
+    try:
+        data.decode()  # msgspec skips unknown fields unread, and one bad byte would break a whole text frame
+        head = _head_decoder.decode(data)
+        if head.job_id == job_id:
+            return Stored(job_id, data, head.seq, head.status)
+    except _MALFORMED:
+        pass
+    return _repair(job_id, data)
+
+
+def _repair(job_id: str, data: bytes) -> Stored:
+    try:
+        found = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidMessageError(str(exc)) from exc
+    if not isinstance(found, dict):
+        raise InvalidMessageError(f"expected an object, got {type(found).__name__}")
+    if "status" not in found:
+        found["status"] = "failed" if "error" in found else "completed" if "result" in found else "processing"
+    found["job_id"] = job_id
+    try:
+        fixed = _encoder.encode(found)
+        head = _head_decoder.decode(fixed)
+    except (*_MALFORMED, UnicodeEncodeError) as exc:
+        raise InvalidMessageError(str(exc)) from exc
+    return Stored(job_id, fixed, head.seq, head.status)
+
+
+# What a client may send on ``ws/jobs``. ``type`` tells them apart.
+
+
+class Subscribe(Struct, frozen=True, tag="subscribe"):
+    job_ids: list[str]
+    interval_ms: float = 50.0
+    id: int | None = None
+
+
+class Unsubscribe(Struct, frozen=True, tag="unsubscribe"):
+    job_ids: list[str]
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    job_id: str
+    id: int | None = None
+
+
+class Report(Struct, frozen=True, tag="report"):
+    state: State
+    id: int | None = None
+    start: bool = False
+
+
+class Read(Struct, frozen=True, tag="read"):
+    job_ids: list[str]
+    id: int | None = None
+
+
+class ListJobs(Struct, frozen=True, tag="list"):
+    id: int | None = None
+    status: Status | None = None
+    parent_id: str | None = None
+    limit: int = 100
+    after: int | None = None
+
+
+class Delete(Struct, frozen=True, tag="delete"):
+    job_id: str
+    id: int | None = None
+
+
+Command = Subscribe | Unsubscribe | Cancel | Report | Read | ListJobs | Delete
+_command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+
+
+def decode_command(data: bytes | str) -> Command:
+    """Read one message of a client.
+
+    Raises:
+        InvalidMessageError: not JSON, no known ``type``, or a field of the wrong type.
+    """
+    try:
+        return _command_decoder.decode(data)
+    except _MALFORMED as exc:
+        raise InvalidMessageError(str(exc)) from exc
+
+
+def encode(message: object) -> bytes:
+    """Encode a message of the server, or a command of a client, as one JSON object."""
+    return _encoder.encode(message)
+
+
+__all__ = [
+    "Cancel",
+    "Command",
+    "Delete",
+    "History",
+    "ListJobs",
+    "Outcome",
+    "Read",
+    "Receipt",
+    "Report",
+    "State",
+    "Stored",
+    "Subscribe",
+    "Unsubscribe",
+    "check_state",
+    "decode_command",
+    "decode_state",
+    "depth_of",
+    "encode",
+    "encode_state",
+    "join_state",
+    "read_stored",
+]

@@ -1,0 +1,79 @@
+"""Names of jobs, Redis keys, channels and URL paths. Every one of them is made here, with the id checked.
+
+    what                      name (after "{namespace}:" where one is set)      type
+    state                     job_status:{job_id}                               string, JSON
+    push channel              job_progress:{job_id}                             channel
+    order, fence, cancel flag jobprogress:meta:{job_id}                         hash: seq run ended cancel
+    newest history            jobprogress:history:{job_id}                      string, JSON
+    index of jobs             jobprogress:index                                 sorted set: job_id by seq
+    probe of one subscriber   jobprogress:probe:{random}                        channel
+
+The first two are the names of the original service. Rule 21.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from jupyter_jobprogress.errors import InvalidJobIdError
+from jupyter_jobprogress.protocol.limits import JOB_ID_LENGTH
+
+_JOB_ID: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@+=-]{{0,{JOB_ID_LENGTH - 1}}}")
+_NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9._:@+=-]+")
+
+URL_PREFIX: Final = "jobprogress"
+JOB_PATH: Final = r"(?P<job_id>[^/]+)"
+
+
+def check_job_id(job_id: object) -> str:
+    """Return the id if it keeps rule 1.
+
+    Raises:
+        InvalidJobIdError: it does not.
+    """
+    # fullmatch, since "$" would let a newline at the end through.
+    if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
+        raise InvalidJobIdError(job_id)
+    return job_id
+
+
+def make_job_id(title: str | None = None) -> str:
+    """Make an id that nobody else has: a readable stem and 60 random bits."""
+    stem = _NOT_IN_ID.sub("-", title or "").strip("-.:@+=_")[:40].lower() or "job"
+    return f"{stem}-{secrets.token_hex(8)[:15]}"
+
+
+@dataclass(frozen=True)
+class RedisNames:
+    """Names under one namespace. An empty namespace gives the names of the original service."""
+
+    namespace: str = ""
+
+    def _name(self, rest: str) -> str:
+        return f"{self.namespace}:{rest}" if self.namespace else rest
+
+    def state(self, job_id: str) -> str:
+        return self._name(f"job_status:{check_job_id(job_id)}")
+
+    def channel(self, job_id: str) -> str:
+        return self._name(f"job_progress:{check_job_id(job_id)}")
+
+    def meta(self, job_id: str) -> str:
+        return self._name(f"jobprogress:meta:{check_job_id(job_id)}")
+
+    def history(self, job_id: str) -> str:
+        return self._name(f"jobprogress:history:{check_job_id(job_id)}")
+
+    def index(self) -> str:
+        return self._name("jobprogress:index")
+
+    def probe(self) -> str:
+        return self._name(f"jobprogress:probe:{secrets.token_hex(8)}")
+
+    def job_of_channel(self, channel: str) -> str | None:
+        """Return the job that a channel belongs to, or None for another channel."""
+        prefix = self._name("job_progress:")
+        return channel[len(prefix) :] if channel.startswith(prefix) else None

@@ -1,0 +1,85 @@
+"""Signed, scoped, expiring tokens (rule 24). Pure: the caller brings the key and the clock.
+
+    jp1.<payload, base64url>.<HMAC-SHA256 of "jp1.<payload>", base64url>
+
+One fixed algorithm, so that there is nothing to negotiate and nothing to downgrade.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from jupyter_jobprogress.errors import TicketError
+
+Action = Literal["report", "watch", "cancel"]
+
+_VERSION: Final = "jp1"
+_MAX_LENGTH: Final = 1024
+
+
+class Ticket(Struct, frozen=True, kw_only=True):
+    """What a bearer may do.
+
+    ``jobs`` is a job id, or a prefix followed by ``*``; ``expires_s`` is seconds since 1970 by the clock of the server
+    that signed it.
+    """
+
+    jobs: str
+    actions: tuple[Action, ...]
+    expires_s: int
+
+    def allows(self, action: Action, job_id: str) -> bool:
+        """Whether this ticket lets its bearer do ``action`` to ``job_id``."""
+        if action not in self.actions:
+            return False
+        if self.jobs.endswith("*"):
+            return job_id.startswith(self.jobs[:-1])
+        return job_id == self.jobs
+
+    def allows_all(self, action: Action) -> bool:
+        """Whether this ticket lets its bearer do ``action`` to every job."""
+        return action in self.actions and self.jobs == "*"
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _sign(body: str, key: bytes) -> str:
+    return _b64(hmac.new(key, body.encode(), hashlib.sha256).digest())
+
+
+def sign_ticket(ticket: Ticket, key: bytes) -> str:
+    """Return the text form of a ticket, signed with a key of at least 32 bytes."""
+    body = f"{_VERSION}.{_b64(msgspec.json.encode(ticket))}"
+    return f"{body}.{_sign(body, key)}"
+
+
+def read_ticket(text: str, key: bytes, *, now_s: float) -> Ticket:
+    """Verify a ticket and return what it allows.
+
+    Raises:
+        TicketError: it is malformed, not signed with this key, or expired. The reasons are the same for every
+            bearer and quote nothing of the ticket.
+    """
+    body, _, signature = text.rpartition(".")
+    # The comparison comes before anything is decoded: what is not signed is not parsed.
+    if len(text) > _MAX_LENGTH or not hmac.compare_digest(_sign(body, key).encode(), signature.encode()):
+        raise TicketError("its signature is not of this server")
+    version, _, payload = body.partition(".")
+    if version != _VERSION:
+        raise TicketError("its version is not known here")
+    try:
+        ticket = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=Ticket)
+    except (msgspec.MsgspecError, binascii.Error, ValueError) as exc:
+        raise TicketError("its content cannot be read") from exc
+    if ticket.expires_s < now_s:
+        raise TicketError("it has expired")
+    return ticket

@@ -1,0 +1,143 @@
+"""One frozen ``Settings``, made by three front doors: traits of the extension, arguments, environment.
+
+Environment (documented in docs/settings.md; a test compares the page with ``ENVIRONMENT``):
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+from urllib.parse import urlsplit
+
+from jupyter_jobprogress.errors import SettingsError
+
+ENVIRONMENT: Final[dict[str, str]] = {
+    "JOBPROGRESS_URL": "Where jobs report: redis://, rediss://, unix:// or the http(s) URL of a jobprogress server.",
+    "REDIS_URL": "Used where JOBPROGRESS_URL is not set.",
+    "JOBPROGRESS_TOKEN": "Ticket or Jupyter token for an http(s) URL.",
+    "JOBPROGRESS_CA_FILE": "PEM file with the certificate, or its authority, to trust for an https URL.",
+    "JOBPROGRESS_NAMESPACE": "Prefix of all Redis names; empty for the names of the original service.",
+    "JOBPROGRESS_DISABLE": "1: jobs run, report nothing and show nothing.",
+}
+
+REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+REMOTE_SCHEMES: Final = frozenset({"http", "https", "http+unix", "https+unix"})
+
+
+def mask_url(url: str) -> str:
+    """Return a URL without user, password, query and fragment, fit for logs and errors."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "(a URL that cannot be read)"
+    if not parts.scheme:
+        return "(a URL without a scheme)"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def check_url(url: str, name: str = "the store URL") -> str:
+    """Return the URL if a store can be made of it.
+
+    Raises:
+        SettingsError: its scheme is not known. The URL is masked in the error.
+    """
+    scheme = url.partition("://")[0]
+    if scheme not in REDIS_SCHEMES | REMOTE_SCHEMES:
+        raise SettingsError(
+            name, mask_url(url), "redis://, rediss://, unix://, http:// or https://, or empty for the embedded store"
+        )
+    return url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with its unit in its name."""
+
+    url: str | None = None
+    """The store; None for the embedded one."""
+
+    token: str | None = None
+    """Ticket or Jupyter token for an ``http(s)`` URL."""
+
+    ca_file: str | None = None
+    """PEM file to trust for an ``https`` URL; None for the system's authorities."""
+
+    namespace: str = ""
+    """Prefix of all Redis names."""
+
+    ttl_s: float = 3600.0
+    """How long a state that is not terminal is kept after the last update."""
+
+    terminal_ttl_s: float = 7 * 86400.0
+    """How long a terminal state is kept."""
+
+    deadline_s: float = 2.0
+    """Longest wait for one answer of the store."""
+
+    probe_idle_s: float = 5.0
+    """Silence of the push connection after which it is probed by a message to itself."""
+
+    probe_deadline_s: float = 4.0
+    """Longest wait for that message. Idle, deadline and one wake-up together stay under 11 s."""
+
+    ping_interval_s: float = 30.0
+    """Time between two ``ping`` messages to a viewer; 0 sends none."""
+
+    max_subscriptions: int = 256
+    """Most jobs that one viewer may watch on one socket."""
+
+    database: str | None = None
+    """SQLite file of the embedded store; None keeps it in memory alone."""
+
+    def __post_init__(self) -> None:
+        if self.url is not None:
+            check_url(self.url)
+        for name in ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise SettingsError(name, value, "a number of seconds above 0")
+        if not self.ping_interval_s >= 0:
+            raise SettingsError("ping_interval_s", self.ping_interval_s, "seconds, or 0 for no pings")
+        if self.max_subscriptions < 1:
+            raise SettingsError("max_subscriptions", self.max_subscriptions, "1 or more")
+
+    def __repr__(self) -> str:
+        shown = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "token" and value is not None:
+                value = "***"
+            elif field.name == "url" and value is not None:
+                value = mask_url(value)
+            shown.append(f"{field.name}={value!r}")
+        return f"Settings({', '.join(shown)})"
+
+    @classmethod
+    def from_environment(cls, url: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Resolve what a reporter needs: the argument, then ``JOBPROGRESS_URL``, then ``REDIS_URL``, then no URL.
+
+        Raises:
+            SettingsError: a URL has a scheme that no store has.
+        """
+        token, ca_file = environ.get("JOBPROGRESS_TOKEN"), environ.get("JOBPROGRESS_CA_FILE")
+        inherited = environ.get("JOBPROGRESS_URL")
+        for name, candidate in (
+            ("url", url),
+            ("JOBPROGRESS_URL", inherited),
+            ("REDIS_URL", environ.get("REDIS_URL")),
+        ):
+            if candidate:
+                check_url(candidate, name)
+                return cls(
+                    url=candidate,
+                    token=token or None,
+                    ca_file=ca_file or None,
+                    namespace=environ.get("JOBPROGRESS_NAMESPACE", ""),
+                )
+        return cls(namespace=environ.get("JOBPROGRESS_NAMESPACE", ""))
