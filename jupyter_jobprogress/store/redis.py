@@ -1,0 +1,217 @@
+"""The store for several servers and many workers: Redis or Valkey.
+
+Keys, channels and their layout are in protocol/names.py; ``publish.lua`` writes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from jupyter_jobprogress.errors import StoreError
+from jupyter_jobprogress.protocol.messages import Outcome, Receipt, Stored, encode_state
+from jupyter_jobprogress.protocol.names import RedisNames, check_job_id
+from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
+from jupyter_jobprogress.store.readable import Readable
+from jupyter_jobprogress.store.redis_client import RedisClient, Script
+from jupyter_jobprogress.store.redis_push import RedisPush, RedisSubscription
+
+READ_AT_ONCE: Final = 500
+"""Most jobs whose states are asked for in one round trip."""
+
+SCAN: Final = 256
+"""Jobs that one call of ``list`` looks at where it filters, so that its work has a bound."""
+
+_log = logging.getLogger(__name__)
+
+_PUBLISH: Final = Script("publish.lua")
+_CANCEL: Final = Script("cancel.lua")
+
+
+class _Parent(msgspec.Struct):
+    parent_id: object = None
+
+
+_parent_decoder: Final = msgspec.json.Decoder(_Parent)
+
+
+class RedisStore(Store):
+    """See the module. ``clock`` is monotonic, ``wall`` counts seconds since 1970, ``jitter`` is 0 to 1."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._ttl_ms = _milliseconds(settings.ttl_s)
+        self._terminal_ttl_ms = _milliseconds(settings.terminal_ttl_s)
+        self._names = RedisNames(settings.namespace)
+        self._readable = Readable()
+        self._health = Health(True)
+        self._client = RedisClient(settings, done=self._command_done, clock=clock, wall=wall)
+        self._push = RedisPush(
+            self._client, self._names, settings, self._readable, report=self._set_health, clock=clock, jitter=jitter
+        )
+
+    @property
+    def label(self) -> str:
+        return self._client.url
+
+    @property
+    def health(self) -> Health:
+        return Health(False, "closed") if self._client.closed else self._health
+
+    def now_us(self) -> int:
+        return self._client.now_us()
+
+    async def publish(self, state: State, *, start: bool = False) -> Receipt:
+        self._client.check_open()
+        body, history = encode_state(state)
+        names, job_id, terminal = self._names, state.job_id, state.status.terminal
+        seq, run, outcome, cancel, _ = await self._client.script(
+            _PUBLISH,
+            (names.state(job_id), names.meta(job_id), names.history(job_id), names.index()),
+            (
+                body,
+                history,
+                "" if start or state.run is None else state.run,
+                int(start),
+                int(terminal),
+                self._terminal_ttl_ms if terminal else self._ttl_ms,
+                max(self._ttl_ms, self._terminal_ttl_ms),
+                names.channel(job_id),
+                job_id,
+            ),
+            time_at=4,
+        )
+        return Receipt(seq=seq, run=run or None, outcome=Outcome(outcome.decode()), cancel_requested=bool(cancel))
+
+    async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
+        self._client.check_open()
+        unique = list(dict.fromkeys(check_job_id(job_id) for job_id in job_ids))
+        found = {}
+        for first in range(0, len(unique), READ_AT_ONCE):
+            part = unique[first : first + READ_AT_ONCE]
+            for job_id, data in zip(part, await self._read_raw(part), strict=True):
+                if data is not None and (stored := self._readable.read(job_id, data)) is not None:
+                    found[job_id] = stored
+        return found
+
+    async def list(
+        self,
+        *,
+        status: Status | None = None,
+        parent_id: str | None = None,
+        limit: int = 100,
+        after: int | None = None,
+    ) -> Page:
+        self._client.check_open()
+        limit = min(max(limit, 1), 1000)
+        scan = limit if status is None and parent_id is None else max(limit, SCAN)
+        entries = await self._newest(after, scan + 1)
+        states = await self._read_raw([job_id for job_id, _ in entries[:scan]])
+        jobs: list[Stored] = []
+        gone: list[int] = []
+        looked_at = 0
+        for (job_id, seq), data in zip(entries, states, strict=False):
+            if len(jobs) == limit:
+                break
+            looked_at += 1
+            if data is None:
+                gone.append(seq)
+            elif (stored := self._readable.read(job_id, data)) is not None and _matches(stored, status, parent_id):
+                jobs.append(stored)
+        await self._prune(gone)
+        return Page(jobs, entries[looked_at - 1][1] if looked_at < len(entries) else None)
+
+    async def request_cancel(self, job_id: str) -> bool:
+        state_key, meta_key = self._names.state(job_id), self._names.meta(job_id)
+        data, run = await self._client.pipeline(lambda pipe: (pipe.get(state_key), pipe.hget(meta_key, "run")))
+        stored = self._readable.read(job_id, data) if data is not None else None
+        if stored is None or stored.status.terminal:
+            return False
+        return bool(await self._client.script(_CANCEL, (state_key, meta_key), (run or b"", self._ttl_ms)))
+
+    async def delete(self, job_id: str) -> bool:
+        names = self._names
+        keys = (names.state(job_id), names.meta(job_id), names.history(job_id))
+        deleted, _ = await self._client.pipeline(lambda pipe: (pipe.delete(*keys), pipe.zrem(names.index(), job_id)))
+        return bool(deleted)
+
+    def subscribe(self, listener: Listener) -> Subscription:
+        self._client.check_open()
+        return RedisSubscription(self._push, listener)
+
+    async def close(self) -> None:
+        self._client.closed = True
+        await self._push.close()
+        await self._client.close()
+
+    async def _read_raw(self, job_ids: Sequence[str]) -> Sequence[bytes | None]:
+        """Return the states in one round trip, their histories spliced in."""
+        if not job_ids:
+            return []
+        state_keys = [self._names.state(job_id) for job_id in job_ids]
+        history_keys = [self._names.history(job_id) for job_id in job_ids]
+        states, histories = await self._client.pipeline(lambda pipe: (pipe.mget(state_keys), pipe.mget(history_keys)))
+        return [_join(state, history) for state, history in zip(states, histories, strict=True)]
+
+    async def _newest(self, after: int | None, count: int) -> Sequence[tuple[str, int]]:
+        """Return jobs of the index with their seq, newest first."""
+        highest = "+inf" if after is None else f"({after}"
+        (entries,) = await self._client.pipeline(
+            lambda pipe: pipe.zrevrangebyscore(self._names.index(), highest, "-inf", 0, count, withscores=True)
+        )
+        return [(member.decode("utf-8", "replace"), int(seq)) for member, seq in entries]
+
+    async def _prune(self, seqs: Sequence[int]) -> None:
+        """Take jobs out of the index whose state has expired.
+
+        By score, not by name: a job that was published again meanwhile has another score by now, and stays.
+        """
+        if seqs:
+            index = self._names.index()
+            await self._client.pipeline(lambda pipe: [pipe.zremrangebyscore(index, seq, seq) for seq in seqs])
+
+    def _command_done(self, error: StoreError | None) -> None:
+        if not self._push.started:
+            self._set_health(Health(error is None, getattr(error, "reason", "")))
+        elif error is not None:
+            # One command may fail on a stale connection. Whether Redis is gone is for the probe to say.
+            self._push.probe_soon()
+
+    def _set_health(self, health: Health) -> None:
+        before, self._health = self._health, health
+        if before.up != health.up and not self._client.closed and self.on_health is not None:
+            try:
+                self.on_health(health)
+            except Exception:  # noqa: BLE001 — the reader of pushes may be the caller, and must live on
+                _log.exception("Who wants to know of the health of the store failed")
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, math.ceil(seconds * 1000))
+
+
+def _join(state: bytes | None, history: bytes | None) -> bytes | None:
+    """Splice a history into a state that a store took in; another program's state does not belong to it."""
+    if state is None or not history or not state.startswith(b'{"seq":'):
+        return state
+    return state[:-1] + b',"history":' + history + b"}"
+
+
+def _matches(stored: Stored, status: Status | None, parent_id: str | None) -> bool:
+    if status is not None and stored.status is not status:
+        return False
+    return parent_id is None or _parent_decoder.decode(stored.data).parent_id == parent_id

@@ -1,0 +1,134 @@
+"""A TCP proxy that does harm on demand: delays, holds one message, swallows everything, cuts, refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+
+
+class Hold:
+    """Keeps back what a client sends from the first chunk on that contains ``pattern``."""
+
+    def __init__(self, pattern: bytes) -> None:
+        self.pattern = pattern
+        self.seen = asyncio.Event()
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        self._released.set()
+
+    async def pass_or_wait(self, data: bytes) -> None:
+        if self.pattern in data:
+            self.seen.set()
+            await self._released.wait()
+
+
+class ChaosProxy:
+    """Stands between clients and ``host:port`` on ``self.port``. Use as an asynchronous context manager.
+
+    ``delay_s`` is added to each chunk from the server. Bytes are held back, never lost or changed, unless a connection
+    is cut.
+    """
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+        self.delay_s = 0.0
+        self.connections = 0
+        self.port = 0
+        self._target = (host, port)
+        self._hold: Hold | None = None
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._refusing = False
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def hold(self, pattern: bytes) -> Hold:
+        """Hold back the next message of a client that contains a pattern, and what follows it on its connection."""
+        self._hold = Hold(pattern)
+        return self._hold
+
+    def black_hole(self) -> None:
+        """Let nothing pass in either direction. Connections stay open, and new ones are taken."""
+        self._passing.clear()
+
+    def heal(self) -> None:
+        """Let everything pass again, what was held back first."""
+        self._passing.set()
+        self._refusing = False
+        self.delay_s = 0.0
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+
+    def point_to(self, port: int) -> None:
+        """Lead new connections elsewhere; those that are open stay where they are."""
+        self._target = (self._target[0], port)
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    def refuse(self) -> None:
+        """Reset all connections, and each new one at once, until ``heal``."""
+        self._refusing = True
+        self.cut()
+
+    async def __aenter__(self) -> ChaosProxy:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the turn in which aborted transports close their sockets
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        self.connections += 1
+        try:
+            if not self._refusing:
+                with contextlib.suppress(OSError, asyncio.CancelledError):
+                    await self._join(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(*self._target)
+        self._writers.add(server_writer)
+        directions = [
+            asyncio.create_task(self._carry(reader, server_writer, is_client=True)),
+            asyncio.create_task(self._carry(server_reader, writer, is_client=False)),
+        ]
+        try:
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
+            server_writer.transport.abort()
+            self._writers.discard(server_writer)
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_client: bool) -> None:
+        while data := await source.read(65536):
+            await self._passing.wait()
+            if is_client and (hold := self._hold) is not None:
+                await hold.pass_or_wait(data)
+            elif not is_client and self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            sink.write(data)
+            await sink.drain()

@@ -1,0 +1,55 @@
+"""The embedded store with faults that a test switches on and off, and a record of what it was asked to publish."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Literal, NamedTuple
+
+from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
+from jupyter_jobprogress.protocol.messages import Receipt
+from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store.embedded import EmbeddedStore
+
+Fault = Literal["refuses", "denies", "hangs", "breaks"]
+
+
+class Published(NamedTuple):
+    """One call of ``publish``: when, by the monotonic clock, with what, and whether it came through."""
+
+    at_s: float
+    state: State
+    start: bool
+    stored: bool
+
+
+class FaultyStore(EmbeddedStore):
+    """Switch faults by assigning ``fault``, from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.fault: Fault | None = None
+        self.published: list[Published] = []
+
+    async def publish(self, state: State, *, start: bool = False) -> Receipt:
+        at_s = time.monotonic()
+        fault = self.fault
+        if fault is not None:
+            self.published.append(Published(at_s, state, start, False))
+        if fault == "refuses":
+            raise StoreUnavailableError("faulty", "it refuses")
+        if fault == "denies":
+            raise StoreDeniedError("faulty", "it denies")
+        if fault == "breaks":
+            raise ZeroDivisionError
+        if fault == "hangs":
+            await asyncio.Event().wait()
+        receipt = await super().publish(state, start=start)
+        self.published.append(Published(at_s, state, start, True))
+        return receipt
+
+    @property
+    def stored(self) -> list[State]:
+        """The states that came through."""
+        return [published.state for published in self.published if published.stored]
