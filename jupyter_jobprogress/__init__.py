@@ -1,0 +1,71 @@
+"""Live progress of long-running jobs, inline in Jupyter.
+
+Public names are loaded when they are used, so that a worker that reports loads nothing of Jupyter.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from jupyter_jobprogress._version import __version__
+
+if TYPE_CHECKING:
+    from jupyter_jobprogress.errors import JobProgressError
+    from jupyter_jobprogress.protocol.state import State, Status
+    from jupyter_jobprogress.reporter.job import Job
+    from jupyter_jobprogress.reporter.progress_reporter import ProgressReporter
+    from jupyter_jobprogress.reporter.track import track
+    from jupyter_jobprogress.settings import Settings
+    from jupyter_jobprogress.widget.bar import JobProgress
+
+_HOMES = {
+    "Job": "reporter.job",
+    "JobProgress": "widget.bar",
+    "JobProgressError": "errors",
+    "ProgressReporter": "reporter.progress_reporter",
+    "Settings": "settings",
+    "State": "protocol.state",
+    "Status": "protocol.state",
+    "track": "reporter.track",
+}
+
+__all__ = [
+    "Job",
+    "JobProgress",
+    "JobProgressError",
+    "ProgressReporter",
+    "Settings",
+    "State",
+    "Status",
+    "__version__",
+    "track",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if _HOMES[name].startswith("reporter."):
+        from jupyter_jobprogress import _notebook
+
+        _notebook.install()
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Tell Jupyter Server where the extension is."""
+    from jupyter_jobprogress.server.extension import JobProgress
+
+    return [{"module": "jupyter_jobprogress.server.extension", "app": JobProgress}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Tell ``jupyter labextension develop`` where the built extension is."""
+    return [{"src": "labextension", "dest": "jupyter_jobprogress"}]

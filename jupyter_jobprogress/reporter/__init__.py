@@ -1,0 +1,1 @@
+"""Job, track and ProgressReporter, and the thread that carries what they say to the store."""

@@ -1,0 +1,111 @@
+"""Compose the states of one job from what it said and how far it has counted, at the moment they are sent."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from jupyter_jobprogress.protocol.estimate import Estimator
+from jupyter_jobprogress.protocol.payload import fit_state, timestamp
+from jupyter_jobprogress.protocol.state import Origin, State
+from jupyter_jobprogress.reporter.facts import Facts, Number, progress_of
+from jupyter_jobprogress.reporter.history import Series
+
+HISTORY_INTERVAL_S = 5.0
+"""Least time between two states of one job with a history; the terminal one has it in any case."""
+
+_log = logging.getLogger(__name__)
+
+
+class Composer:
+    """The part of a job that changes with time: rate, history, and when it last said something new.
+
+    Used by the sender's thread alone. ``now_s`` is monotonic, ``wall_s`` is seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        started_at: str,
+        heartbeat_s: float | None,
+        parent_id: str | None,
+        origin: Origin,
+        now_s: float,
+        n: Number,
+    ) -> None:
+        self._fixed = State(
+            job_id=job_id,
+            status=Facts().status,
+            stage="",
+            progress=None,
+            message="",
+            timestamp=started_at,
+            started_at=started_at,
+            heartbeat_s=heartbeat_s,
+            parent_id=parent_id,
+            origin=origin,
+        )
+        self._start_s = now_s
+        self._estimator = Estimator(now_s=now_s, n=n)
+        self._series = Series()
+        self._history_s = now_s
+        self._timestamp = started_at
+        self._seen: tuple[Facts, Number | None] | None = None
+        self._dropped: set[str] = set()
+
+    def has_news(self, facts: Facts, n: Number | None) -> bool:
+        """Whether the job has said something since the last state was composed."""
+        return self._seen is None or self._seen[0] is not facts or self._seen[1] != n
+
+    def compose(self, facts: Facts, n: Number | None, *, run: int | None, now_s: float, wall_s: float) -> State:
+        """Make a whole state (rule 3)."""
+        ended = facts.status.terminal
+        if self.has_news(facts, n):
+            self._timestamp = timestamp(wall_s)
+            self._seen = (facts, n)
+        progress = progress_of(facts, n)
+        if n is not None:
+            self._estimator.sample(now_s=now_s, n=n)
+        self._series.sample(t_s=now_s - self._start_s, progress=progress, metrics=facts.metrics, last=ended)
+        history = None
+        if ended or now_s - self._history_s >= HISTORY_INTERVAL_S:
+            history = self._series.history()
+            self._history_s = now_s
+        state = msgspec.structs.replace(
+            self._fixed,
+            status=facts.status,
+            stage=facts.stage,
+            progress=progress,
+            message=facts.message,
+            timestamp=self._timestamp,
+            metadata=facts.metadata,
+            result=facts.result,
+            error=facts.error,
+            run=run,
+            title=facts.title,
+            unit=facts.unit,
+            n=n,
+            total=facts.total,
+            rate_per_s=self._estimator.rate_per_s,
+            eta_s=None if ended else self._estimator.eta_s(facts.total),
+            metrics=facts.metrics,
+            history=history,
+        )
+        return self._fit(state)
+
+    def _fit(self, state: State) -> State:
+        if state.metadata is None and state.result is None:
+            return state
+        state, dropped = fit_state(state)
+        for name in dropped:
+            if name not in self._dropped:
+                self._dropped.add(name)
+                _log.warning(
+                    "The %s of job %s is too large for a state and was left out. Store it elsewhere and report "
+                    "where it is.",
+                    name,
+                    state.job_id,
+                )
+        return state

@@ -1,0 +1,142 @@
+"""What this process has of a kind: one sender for each store, its open jobs, its exit and its forks."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from typing import Final, Protocol
+
+from jupyter_jobprogress.reporter.sender import Sender
+from jupyter_jobprogress.settings import Settings
+
+EXIT_BUDGET_S: Final = 2.0
+"""Longest that the exit of a process is held up by its last states."""
+
+_log = logging.getLogger(__name__)
+
+
+class OpenJob(Protocol):
+    """A job that was started or attached here, and whose last word is not yet delivered."""
+
+    def _end_at_exit(self, fatal: BaseException | None) -> None: ...
+    def _forked(self) -> None: ...
+
+
+_lock = threading.Lock()
+_senders: dict[Settings, Sender] = {}
+_open_jobs: set[OpenJob] = set()
+_inherited: list[dict[Settings, Sender]] = []
+_exit_arranged = False
+
+
+def sender_for(settings: Settings) -> Sender:
+    """Return the sender for these settings, the same one for every job of this process."""
+    with _lock:
+        sender = _senders.get(settings)
+        if sender is None:
+            sender = _senders[settings] = Sender(settings)
+            _arrange_exit()
+        return sender
+
+
+def install(sender: Sender) -> None:
+    """Use this sender for its settings, so that jobs report to a store of one's own."""
+    with _lock:
+        _senders[sender.settings] = sender
+        _arrange_exit()
+
+
+def remember(job: OpenJob) -> None:
+    """Keep a job until its last word is delivered, so that the exit finds it."""
+    _open_jobs.add(job)
+
+
+def forget(job: OpenJob) -> None:
+    """Let a job go. Idempotent."""
+    _open_jobs.discard(job)
+
+
+def open_jobs() -> tuple[OpenJob, ...]:
+    """Return the jobs that are kept now."""
+    return tuple(_open_jobs)
+
+
+def cut_off() -> bool:
+    """Whether this process was forked from one that had reported, so that it must not use an embedded store.
+
+    SQLite has locks of its own that a fork inherits as they are: the child would wait for them for ever. Nobody could
+    watch its store anyway.
+    """
+    return bool(_inherited)
+
+
+def _arrange_exit() -> None:
+    global _exit_arranged
+    if _exit_arranged:
+        return
+    _exit_arranged = True
+    atexit.register(_at_exit)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        # A forked child of multiprocessing leaves by os._exit, which runs these and no atexit handler.
+        from multiprocessing import util
+
+        util.Finalize(None, _at_exit, exitpriority=0)
+
+
+def _at_exit() -> None:
+    """End what is open and send it through the threads that run already: none can be started now."""
+    deadline_s = time.monotonic() + EXIT_BUDGET_S
+    fatal = _fatal_error()
+    for job in open_jobs():
+        job._end_at_exit(fatal)
+    with _lock:
+        senders = list(_senders.values())
+        _senders.clear()
+    for sender, finished in [(sender, sender.finish()) for sender in senders]:
+        if not _wait(finished, deadline_s) and sender.busy:
+            _log.warning("The process ends before the last states of %d jobs were delivered to the store.", sender.busy)
+    for sender in senders:
+        sender.close(within_s=max(0.1, deadline_s - time.monotonic()))
+
+
+def _wait(finished: Future[None], deadline_s: float) -> bool:
+    try:
+        finished.result(max(0.0, deadline_s - time.monotonic()))
+    except Exception:  # noqa: BLE001 — a timeout or a broken sender; either way nothing more can be done
+        return False
+    return True
+
+
+def _fatal_error() -> BaseException | None:
+    """Return the exception that ends this process, as far as the interpreter tells. At a prompt it is an old one."""
+    if sys.flags.interactive or hasattr(sys, "ps1"):
+        return None
+    found = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return found if isinstance(found, BaseException) else None
+
+
+def _in_child() -> None:
+    """Forget the parent's senders and disown its jobs.
+
+    The senders are kept unused: their sockets and their selector are shared with the parent, and collecting them
+    here would unregister the parent's connections.
+    """
+    global _lock, _senders, _exit_arranged
+    _lock = threading.Lock()
+    if _senders:
+        _inherited.append(_senders)
+    _senders = {}
+    _exit_arranged = False
+    for job in open_jobs():
+        job._forked()
+    _open_jobs.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

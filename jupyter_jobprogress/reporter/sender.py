@@ -1,0 +1,218 @@
+"""The thread that talks to one store for every job of this process, so that no job ever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+# A store that uses threads would import this when it is made. In a short script that is while the interpreter ends, and
+# then the module can no longer be imported: "can't register atexit after shutdown".
+import concurrent.futures.thread  # noqa: F401
+
+# getaddrinfo imports this in the sender's thread. A fork in the midst of that would leave the child its import lock.
+import encodings.idna  # noqa: F401
+import logging
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from jupyter_jobprogress.errors import StoreClosedError
+from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.reporter.delivery import Courier, Delivery, resolve
+from jupyter_jobprogress.reporter.link import Connect, Link
+from jupyter_jobprogress.reporter.watch import Watch
+from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store import connect as connect_store
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Resolves names in this thread. asyncio's own way needs an executor, and those refuse work once the interpreter
+    is ending, which is when the last states of a short script are sent. Nothing else in this loop is kept waiting:
+    whatever it does needs the same store.
+    """
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[Any]:
+        return socket.getaddrinfo(host, port, family, type, proto, flags)
+
+
+class Sender:
+    """Owns a daemon thread, its event loop, and a store in it; all three are made on first use.
+
+    Methods may be called from any thread, do not block unless they say so, and do nothing once it is closed or where
+    no thread can be started any more.
+    """
+
+    def __init__(self, settings: Settings, *, connect: Connect = connect_store) -> None:
+        self.settings = settings
+        self._link = Link(settings, connect)
+        self._lock = threading.Lock()
+        self._loop: _Loop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._deliveries: dict[Delivery, asyncio.Task[None]] = {}
+        self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+
+    @property
+    def down(self) -> bool:
+        """Whether the store was away at the last attempt."""
+        return self._link.down
+
+    @property
+    def busy(self) -> int:
+        """Number of jobs that something is still to be sent for."""
+        return len(self._deliveries) + len(self._couriers)
+
+    def add(self, delivery: Delivery) -> bool:
+        """Carry a job's states from now on, until its last. False: this sender no longer works."""
+        return self._post(lambda: self._deliver(delivery))
+
+    def wake(self, delivery: Delivery) -> None:
+        """Look at a job at once: it has said its last word. Takes no lock, so that a finalizer may call it."""
+        self._nudge(delivery.wake.set)
+
+    def submit(self, state: State) -> Future[None]:
+        """Carry one whole state. The future is resolved when it is delivered, given up, or no longer the newest."""
+        done: Future[None] = Future()
+        if not self._post(lambda: self._forward(state, done)):
+            resolve(done)
+        return done
+
+    def read(self, job_ids: Sequence[str]) -> Future[dict[str, Stored]]:
+        """Read states through the store. The future fails with StoreError."""
+        return self._run(lambda: self._link.read(job_ids))
+
+    def watch(self, job_id: str, callback: Callable[[bytes], object]) -> Callable[[], None]:
+        """Call back with each newer state of a job, in this sender's thread. Returns the function that stops it."""
+        tasks: list[asyncio.Task[None]] = []
+
+        def begin() -> None:
+            task = asyncio.get_running_loop().create_task(Watch(job_id, callback).run(self._link))
+            tasks.append(task)
+            self._watches.add(task)
+            task.add_done_callback(self._watches.discard)
+
+        def end() -> None:
+            for task in tasks:
+                task.cancel()
+
+        def stop() -> None:
+            self._nudge(end)
+
+        self._post(begin)
+        return stop
+
+    def finish(self) -> Future[None]:
+        """Send what is left, as fast as the store allows. The future is resolved when nothing is left."""
+        if self._loop is None:  # nothing was ever sent, and a thread cannot be started at exit
+            done: Future[None] = Future()
+            resolve(done)
+            return done
+        return self._run(self._finish)
+
+    def close(self, *, within_s: float = 2.0) -> None:
+        """Drop what is left, close the store and end the thread. Blocks up to ``within_s``. Idempotent."""
+        with self._lock:
+            self._closed, closed = True, self._closed
+            loop, thread = self._loop, self._thread
+        if closed or loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._close(), loop)
+        thread.join(within_s)
+
+    def _post(self, act: Callable[[], object]) -> bool:
+        try:
+            self._started().call_soon_threadsafe(act)
+        except RuntimeError as exc:  # closed, or the interpreter is ending and starts no threads
+            _log.debug("Nothing is reported any more: %s", exc)
+            return False
+        return True
+
+    def _nudge(self, act: Callable[[], object]) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # closed meanwhile
+                self._loop.call_soon_threadsafe(act)
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> Future[_T]:
+        try:
+            loop = self._started()
+        except RuntimeError:
+            failed: Future[_T] = Future()
+            failed.set_exception(StoreClosedError())
+            return failed
+        return asyncio.run_coroutine_threadsafe(work(), loop)
+
+    def _started(self) -> _Loop:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this sender is closed")
+            if self._loop is None:
+                loop = _Loop()
+                thread = threading.Thread(target=self._main, args=(loop,), name="jobprogress-sender", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
+            return self._loop
+
+    @staticmethod
+    def _main(loop: _Loop) -> None:
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    def _deliver(self, delivery: Delivery) -> None:
+        task = asyncio.get_running_loop().create_task(delivery.run(self._link))
+        self._deliveries[delivery] = task
+        task.add_done_callback(lambda _: self._deliveries.pop(delivery, None))
+
+    def _forward(self, state: State, done: Future[None]) -> None:
+        job_id = state.job_id
+        if job_id in self._couriers:
+            self._couriers[job_id][0].put(state, done)
+            return
+        courier = Courier(job_id)
+        courier.put(state, done)
+        task = asyncio.get_running_loop().create_task(self._courier(courier))
+        self._couriers[job_id] = (courier, task)
+
+    async def _courier(self, courier: Courier) -> None:
+        try:
+            await courier.run(self._link)
+        finally:
+            # In the same step as the courier's last look: a state that comes later gets a courier of its own.
+            del self._couriers[courier.job_id]
+
+    async def _finish(self) -> None:
+        self._link.hurry()
+        for delivery in self._deliveries:
+            delivery.finish()
+        couriers = [(courier, task) for courier, task in self._couriers.values()]
+        for courier, _ in couriers:
+            courier.wake.set()
+        tasks = [*self._deliveries.values(), *(task for _, task in couriers)]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _close(self) -> None:
+        tasks = [*self._watches, *self._deliveries.values(), *(task for _, task in self._couriers.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._link.close()
+        except Exception:  # noqa: BLE001 — outermost line of a task
+            _log.debug("The store did not close well.", exc_info=True)
+        finally:
+            asyncio.get_running_loop().stop()

@@ -1,0 +1,62 @@
+"""Follow a job through a store from another thread: the seam for a kernel that feeds its own bar."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from jupyter_jobprogress.backoff import full_jitter_s
+from jupyter_jobprogress.errors import StoreError
+from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.reporter.link import Link
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Calls back with each newer state of a job (rule 17), as the bytes of one JSON object, in the sender's thread."""
+
+    def __init__(self, job_id: str, callback: Callable[[bytes], object]) -> None:
+        self.job_id = job_id
+        self._callback = callback
+        self._seq: int | None = None
+        self._stale = asyncio.Event()
+
+    def pushed(self, stored: Stored) -> None:
+        """Take a state from the store."""
+        if stored.seq is not None:
+            if self._seq is not None and stored.seq <= self._seq:
+                return
+            self._seq = stored.seq
+        try:
+            self._callback(stored.data)
+        except Exception:  # noqa: BLE001 — outermost line of a callback
+            _log.exception("A watcher of job %s failed", self.job_id)
+
+    def gap(self, job_ids: Iterable[str]) -> None:
+        """Learn that pushes may have been missed."""
+        self._stale.set()
+
+    async def run(self, link: Link) -> None:
+        """Subscribe, read, and read again after each gap, until cancelled."""
+        failures = 0
+        while True:
+            try:
+                await self._follow(link)
+            except StoreError as exc:
+                failures += 1
+                _log.debug("Watching job %s: %s", self.job_id, exc)
+                await asyncio.sleep(full_jitter_s(failures, cap_s=10.0))
+
+    async def _follow(self, link: Link) -> None:
+        subscription = link.subscribe(self)
+        try:
+            await subscription.add(self.job_id)
+            while True:
+                self._stale.clear()
+                for stored in (await link.read([self.job_id])).values():
+                    self.pushed(stored)
+                await self._stale.wait()
+        finally:
+            await subscription.close()

@@ -1,0 +1,92 @@
+"""States composed over time, with a clock of the test."""
+
+from __future__ import annotations
+
+import msgspec
+
+from jupyter_jobprogress.protocol import limits
+from jupyter_jobprogress.protocol.state import Origin, Status
+from jupyter_jobprogress.reporter.composer import Composer
+from jupyter_jobprogress.reporter.facts import Facts
+from jupyter_jobprogress.reporter.history import Series
+
+
+def composer() -> Composer:
+    return Composer(
+        job_id="job",
+        started_at="2026-01-01T00:00:00.000000Z",
+        heartbeat_s=10.0,
+        parent_id=None,
+        origin=Origin(host="here", pid=1),
+        now_s=1000.0,
+        n=0,
+    )
+
+
+def test_a_heartbeat_keeps_the_time_of_the_last_news() -> None:
+    composing, facts = composer(), Facts(message="working")
+    first = composing.compose(facts, 1, run=5, now_s=1001.0, wall_s=100.0)
+
+    beat = composing.compose(facts, 1, run=5, now_s=1011.0, wall_s=110.0)
+    counted = composing.compose(facts, 2, run=5, now_s=1012.0, wall_s=111.0)
+    said = composing.compose(Facts(message="working"), 2, run=5, now_s=1013.0, wall_s=112.0)
+
+    assert first.timestamp == beat.timestamp == "1970-01-01T00:01:40.000000Z"
+    assert counted.timestamp == "1970-01-01T00:01:51.000000Z"
+    assert said.timestamp == "1970-01-01T00:01:52.000000Z"
+
+
+def test_a_step_of_the_wall_clock_changes_nothing_but_timestamps() -> None:
+    steady, jumping, facts = composer(), composer(), Facts(total=100)
+
+    for step in range(1, 50):
+        now_s = 1000.0 + step / 10
+        calm = steady.compose(facts, step, run=1, now_s=now_s, wall_s=0.0)
+        jumped = jumping.compose(facts, step, run=1, now_s=now_s, wall_s=86_400.0 * (step % 2))
+
+        assert msgspec.structs.replace(calm, timestamp="") == msgspec.structs.replace(jumped, timestamp="")
+
+
+def test_a_history_is_sent_every_five_seconds_and_at_the_end() -> None:
+    composing = composer()
+    facts = Facts(total=200, metrics={"loss": 0.1234567891})
+
+    states = [
+        composing.compose(facts, step, run=1, now_s=1000.0 + step / 10, wall_s=step / 10) for step in range(1, 121)
+    ]
+    end = composing.compose(
+        msgspec.structs.replace(facts, status=Status.CANCELLED), 121, run=1, now_s=1012.1, wall_s=12.1
+    )
+
+    assert len([state for state in states if state.history]) == 2
+    assert end.history is not None
+    assert end.history.progress[-1] == 0.605
+    assert end.history.metrics["loss"][-1] == 0.123457
+    assert len(end.history.t_s) == len(end.history.progress) == len(end.history.metrics["loss"])
+    assert end.eta_s is None
+
+
+def test_a_long_series_is_thinned_evenly() -> None:
+    series = Series()
+
+    for second in range(36_000):
+        series.sample(t_s=float(second), progress=second / 36_000, metrics={"loss": 1.0} if second > 9000 else None)
+    series.sample(t_s=36_000.0, progress=1.0, metrics=None, last=True)
+
+    history = series.history()
+    assert history is not None
+    assert limits.HISTORY_POINTS / 2 <= len(history.t_s) <= limits.HISTORY_POINTS
+    assert (history.t_s[0], history.t_s[-1]) == (0.0, 36_000.0)
+    gaps = {later - earlier for earlier, later in zip(history.t_s[:-2], history.t_s[1:-1], strict=True)}
+    assert len(gaps) == 1
+    assert history.metrics["loss"][0] is None
+
+
+def test_nothing_to_draw_is_no_history() -> None:
+    series = Series()
+    assert series.history() is None
+
+    for second in range(5):
+        series.sample(t_s=float(second), progress=None, metrics=None)
+
+    assert series.history() is None

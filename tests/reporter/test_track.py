@@ -1,0 +1,145 @@
+"""The count of a tracked loop is exact, however the loop is left."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.reporter.track import track
+from jupyter_jobprogress.settings import Settings
+
+Read = Callable[[str], State]
+Until = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("sender")
+
+
+def test_a_loop_to_the_end_completes_the_job(settings: Settings, read: Read) -> None:
+    items = track(["a", "b", "c"], "whole", unit="letter", settings=settings)
+
+    assert len(items) == 3
+    assert list(items) == ["a", "b", "c"]
+
+    assert items.job.wait(5)
+    state = read("whole")
+    assert (state.status, state.n, state.total, state.progress) == (Status.COMPLETED, 3, 3, 1.0)
+
+
+def test_an_item_counts_when_its_body_came_back(settings: Settings) -> None:
+    items = track(range(3), settings=settings)
+
+    seen = [items.job.n for _ in items]
+
+    assert seen == [0, 1, 2]
+    assert items.job.n == 3
+    assert items.job.wait(5)
+
+
+def test_a_loop_left_by_break_stopped_on_purpose(settings: Settings, read: Read, until: Until) -> None:
+    for item in track(range(10), "broken", settings=settings):
+        if item == 4:
+            break
+
+    until(lambda: read("broken").status.terminal)
+    state = read("broken")
+    assert (state.status, state.n, state.progress) == (Status.COMPLETED, 4, 0.4)
+    assert state.message == "Stopped at 4 of 10"
+
+
+def test_a_loop_left_by_close_stopped_on_purpose(settings: Settings, read: Read) -> None:
+    items = track(iter(range(10)), "closed", settings=settings)
+    assert [next(items), next(items)] == [0, 1]
+
+    items.close()
+    items.close()
+
+    assert list(items) == []
+    assert items.job.wait(5)
+    state = read("closed")
+    assert (state.status, state.n, state.total) == (Status.COMPLETED, 1, 10)
+
+
+def test_an_iterator_that_is_never_used_and_collected_stopped_at_zero(
+    settings: Settings, read: Read, until: Until
+) -> None:
+    def forget() -> None:
+        items = track(range(2), "garbage", settings=settings)
+        cycle: list[object] = [items]
+        cycle.append(cycle)
+
+    forget()
+    gc.collect()
+
+    until(lambda: read("garbage").status.terminal)
+    assert read("garbage").message == "Stopped at 0 of 2"
+
+
+def test_an_error_of_the_iterable_fails_the_job(settings: Settings, read: Read) -> None:
+    def two() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise OSError("disk")
+
+    items = track(two(), "source", settings=settings)
+    with pytest.raises(OSError, match="disk"):
+        list(items)
+
+    assert items.job.wait(5)
+    state = read("source")
+    assert (state.status, state.n, state.total, state.error) == (Status.FAILED, 2, None, "OSError: disk")
+
+
+def test_an_interrupt_of_the_iterable_cancels_the_job(settings: Settings) -> None:
+    def interrupted() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    items = track(interrupted(), settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        list(items)
+
+    assert items.job.status is Status.CANCELLED
+    assert items.job.wait(5)
+
+
+def test_a_with_block_sees_an_error_of_the_body(settings: Settings, read: Read) -> None:
+    items = track(range(3), "body", settings=settings)
+
+    def work() -> None:
+        with items:
+            for item in items:
+                1 / (1 - item)
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+
+    assert items.job.wait(5)
+    state = read("body")
+    assert (state.status, state.n) == (Status.FAILED, 1)
+
+
+def test_a_job_that_somebody_ended_keeps_handing_out_items(settings: Settings) -> None:
+    items = track(range(4), settings=settings)
+    next(items)
+
+    items.job.fail("elsewhere")
+
+    assert list(items) == [1, 2, 3]
+    assert items.job.status is Status.FAILED
+    assert items.job.wait(5)
+
+
+def test_a_total_may_be_given_hinted_or_unknown(settings: Settings) -> None:
+    for iterable, total, expected in ((iter([1, 2]), None, 2), ((n for n in (1, 2)), None, None), ([1, 2], 5, 5)):
+        items = track(iterable, total=total, initial=1, settings=settings)
+
+        assert items.job.total == expected
+        assert sum(items) == 3
+        assert items.job.n == 3
+        assert items.job.wait(5)
+
+    with pytest.raises(TypeError), track(iter([1]), settings=settings) as unsized:
+        len(unsized)

@@ -1,0 +1,42 @@
+"""A worker that reports loads nothing of Jupyter, and no client of a store before it reports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+JUPYTER = ("tornado", "jupyter_server", "ipywidgets", "anywidget", "IPython", "traitlets")
+CLIENTS = ("redis", "websockets", "sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("script", "absent"),
+    [
+        ("import jupyter_jobprogress", (*JUPYTER, *CLIENTS, "asyncio", "msgspec")),
+        ("from jupyter_jobprogress import Job, ProgressReporter, track", (*JUPYTER, *CLIENTS)),
+        (
+            "from jupyter_jobprogress import ProgressReporter; ProgressReporter('redis://127.0.0.1:1')",
+            JUPYTER + CLIENTS,
+        ),
+        ("from jupyter_jobprogress import Job\nwith Job('a') as job: pass\njob.wait(5)", (*JUPYTER, "redis")),
+    ],
+    ids=["package", "names", "reporter", "job"],
+)
+def test_nothing_is_loaded_that_is_not_used(script: str, absent: tuple[str, ...]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("JOBPROGRESS_URL", "REDIS_URL")}
+    check = f"\nimport sys; print(*[name for name in {absent!r} if name in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script + check],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+
+    assert done.stdout.split() == []

@@ -1,0 +1,131 @@
+"""A job in a real kernel: its bar is shown, and the end of a cell tells what an iterator cannot see."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import KernelManager, start_new_kernel
+
+MIME_TYPE = "application/vnd.jobprogress.v1+json"
+SETUP = """
+import json, time
+from jupyter_jobprogress import Job, Settings, track
+from jupyter_jobprogress.reporter.process import sender_for
+
+def state(job_id):
+    deadline_s = time.monotonic() + 5
+    while True:
+        found = sender_for(Settings()).read([job_id]).result(5).get(job_id)
+        if found is not None and found.status.terminal or time.monotonic() > deadline_s:
+            return json.loads(found.data)
+        time.sleep(0.01)
+"""
+
+
+class Kernel:
+    """A kernel that runs one cell at a time."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager = manager
+        self.client = client
+
+    def run(self, code: str, *, interrupt_on: str | None = None) -> list[dict[str, Any]]:
+        """Run a cell, and return the messages of its output. Interrupts it once it has printed ``interrupt_on``."""
+        outputs = []
+
+        def hook(message: dict[str, Any]) -> None:
+            outputs.append({"type": message["msg_type"], **message["content"]})
+            if interrupt_on is not None and interrupt_on in message["content"].get("text", ""):
+                self.manager.interrupt_kernel()
+
+        self.client.execute_interactive(code, output_hook=hook, timeout=30, allow_stdin=False)
+        return outputs
+
+    def printed(self, code: str) -> str:
+        return "".join(output["text"] for output in self.run(code) if output["type"] == "stream").strip()
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    environment = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name}
+    environment.pop("REDIS_URL", None)
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    manager, client = start_new_kernel(env=environment)
+    kernel = Kernel(manager, client)
+    kernel.run(SETUP)
+    yield kernel
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
+
+
+def test_a_job_shows_its_bar_in_the_cell_that_starts_it(kernel: Kernel) -> None:
+    outputs = kernel.run("job = Job('shown', total=2, title='Shown')")
+
+    (shown,) = [output for output in outputs if output["type"] == "display_data"]
+    assert shown["data"][MIME_TYPE]["job_ids"] == ["shown"]
+    assert "application/vnd.jupyter.widget-view+json" in shown["data"]
+
+
+def test_a_bar_without_a_server_is_fed_by_the_kernel(kernel: Kernel) -> None:
+    kernel.run("fed = Job('fed', total=2, title='Fed')")
+
+    # Sent from another thread, the messages belong to no cell: they are read from the channel itself.
+    kernel.client.execute("fed.update(1); fed.wait(0.3); fed.complete(); fed.wait(5)")
+
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        message = kernel.client.get_iopub_msg(timeout=10)
+        if message["msg_type"] == "comm_msg":
+            states = message["content"]["data"].get("state", {}).get("states", {})
+            if states.get("fed", {}).get("status") == "completed":
+                return
+    pytest.fail("the bar was not fed the end of its job")
+
+
+def test_a_job_that_is_not_to_be_shown_is_not(kernel: Kernel) -> None:
+    outputs = kernel.run("hidden = Job('hidden', display=False); hidden.complete()")
+
+    assert [output["type"] for output in outputs if output["type"] in ("display_data", "stream", "error")] == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_cell_that_fails_fails_the_loop_that_it_left(kept: bool, kernel: Kernel) -> None:
+    name = f"failing-{kept}"
+    loop = "for item in items: 1 / (2 - item)"
+    cell = f"items = track(range(5), '{name}')\n{loop}" if kept else loop.replace("items", f"track(range(5), '{name}')")
+
+    outputs = kernel.run(cell)
+
+    assert [output["ename"] for output in outputs if output["type"] == "error"] == ["ZeroDivisionError"]
+    found = kernel.printed(f"found = state('{name}'); print(found['status'], found['n'], found['error'])")
+    assert found == "failed 2 ZeroDivisionError: division by zero"
+
+
+def test_an_interrupted_cell_cancels_its_loop(kernel: Kernel) -> None:
+    outputs = kernel.run(
+        "for item in track(range(100), 'interrupted'):\n    print('looping', flush=True)\n    time.sleep(20)",
+        interrupt_on="looping",
+    )
+
+    assert [output["ename"] for output in outputs if output["type"] == "error"] == ["KeyboardInterrupt"]
+    assert kernel.printed("print(state('interrupted')['status'])") == "cancelled"
+
+
+def test_a_loop_left_by_break_has_stopped_when_the_cell_ends(kernel: Kernel) -> None:
+    kernel.run("for item in track(range(10), 'left'):\n    if item == 3: break")
+
+    found = kernel.printed("found = state('left'); print(found['status'], found['message'])")
+    assert found == "completed Stopped at 3 of 10"
+
+
+def test_an_iterator_may_go_on_in_the_next_cell(kernel: Kernel) -> None:
+    kernel.run("items = track(range(3), 'on', display=False); first = next(items)")
+
+    assert kernel.printed("print(first, list(items), items.job.status)") == "0 [1, 2] completed"
