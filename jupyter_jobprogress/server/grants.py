@@ -1,0 +1,31 @@
+"""What the other end of a socket or request may do, whoever it is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from jupyter_jobprogress.protocol.tickets import Action
+
+
+class Grant(Protocol):
+    """A ``Ticket`` is one; so is what a server's authorizer allows a user."""
+
+    def allows(self, action: Action, job_id: str) -> bool:
+        """Whether ``action`` on ``job_id`` is allowed."""
+
+    def allows_all(self, action: Action) -> bool:
+        """Whether ``action`` on every job is allowed: what listing asks for."""
+
+
+class UserGrant(Struct, frozen=True):
+    """What the authorizer of the server lets a user do, to all jobs alike."""
+
+    actions: frozenset[Action]
+
+    def allows(self, action: Action, job_id: str) -> bool:
+        return action in self.actions
+
+    def allows_all(self, action: Action) -> bool:
+        return action in self.actions

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from jupyter_jobprogress.errors import StoreUnavailableError
+from jupyter_jobprogress.protocol.messages import Receipt, Stored
+from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.server.fanout import Fanout
+from jupyter_jobprogress.store.base import Health
+from jupyter_jobprogress.store.embedded import EmbeddedStore
+
+
+def state(job_id: str = "a", status: str = "processing", **fields: Any) -> State:
+    return State(job_id=job_id, status=Status(status), stage="", progress=None, message="", timestamp="", **fields)
+
+
+class CountingStore(EmbeddedStore):
+    """The embedded store, which counts reads, can hold them, and can be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[list[str]] = []
+        self.readable = asyncio.Event()
+        self.readable.set()
+        self.reading = asyncio.Event()
+        self.away = False
+
+    async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
+        self.reads.append(list(job_ids))
+        self.reading.set()
+        found = {} if self.away else await super().read(job_ids)
+        await self.readable.wait()
+        if self.away:
+            raise StoreUnavailableError(self.label, "away")
+        return found
+
+    def set_away(self, away: bool) -> None:
+        self.away = away
+        assert self.on_health is not None
+        self.on_health(Health(not away, "away" if away else ""))
+
+
+class Viewer:
+    def __init__(self) -> None:
+        self.seen: list[Stored] = []
+        self.health: list[bool] = []
+        self.changed = asyncio.Event()
+
+    def deliver(self, stored: Stored) -> None:
+        self.seen.append(stored)
+        self.changed.set()
+
+    def store_health(self, *, up: bool) -> None:
+        self.health.append(up)
+        self.changed.set()
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(5):
+            while not condition(self):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[CountingStore]:
+    store = CountingStore()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def fanout(store: CountingStore) -> AsyncIterator[Fanout]:
+    fanout = Fanout(store)
+    yield fanout
+    await fanout.close()
+
+
+async def watch(fanout: Fanout, viewer: Viewer, *job_ids: str) -> None:
+    fanout.enter(viewer)
+    await fanout.open(job_ids)
+    for job_id in job_ids:
+        fanout.watch(viewer, job_id)
+
+
+async def test_one_read_serves_every_viewer_of_a_job(fanout: Fanout, store: CountingStore) -> None:
+    await store.publish(state())
+    viewers = [Viewer() for _ in range(100)]
+
+    await asyncio.gather(*(watch(fanout, viewer, "a") for viewer in viewers))
+
+    assert store.reads == [["a"]]
+    assert all(len(viewer.seen) == 1 for viewer in viewers)
+
+
+async def test_every_viewer_gets_the_same_bytes_once(fanout: Fanout, store: CountingStore) -> None:
+    viewers = [Viewer(), Viewer()]
+    for viewer in viewers:
+        await watch(fanout, viewer, "a")
+
+    receipts: list[Receipt] = [await store.publish(state()) for _ in range(10)]
+
+    for viewer in viewers:
+        assert [stored.seq for stored in viewer.seen] == [receipt.seq for receipt in receipts]
+    assert viewers[0].seen[3].data is viewers[1].seen[3].data
+
+
+async def test_a_state_that_was_overtaken_while_it_was_read_is_not_shown(fanout: Fanout, store: CountingStore) -> None:
+    await store.publish(state(n=1))
+    store.readable.clear()
+    viewer = Viewer()
+    opening = asyncio.create_task(watch(fanout, viewer, "a"))
+    await store.reading.wait()
+
+    receipt = await store.publish(state("a", "completed", n=2))
+    store.readable.set()
+    await opening
+
+    assert [stored.seq for stored in viewer.seen] == [receipt.seq]
+    assert viewer.seen[0].status is Status.COMPLETED
+
+
+async def test_a_push_without_seq_during_the_read_is_settled_by_reading_again(
+    fanout: Fanout, store: CountingStore
+) -> None:
+    store.readable.clear()
+    viewer = Viewer()
+    opening = asyncio.create_task(watch(fanout, viewer, "a"))
+    await store.reading.wait()
+
+    fanout.pushed(Stored("a", b'{"job_id":"a","status":"processing"}', None, Status.PROCESSING))
+    receipt = await store.publish(state("a", "completed"))
+    store.readable.set()
+    await opening
+
+    assert viewer.seen[-1].seq == receipt.seq
+
+
+async def test_jobs_that_nobody_watches_any_more_are_let_go(fanout: Fanout, store: CountingStore) -> None:
+    first, second = Viewer(), Viewer()
+    await watch(fanout, first, "a", "b")
+    await watch(fanout, second, "b")
+
+    fanout.leave(first)
+    assert fanout.job_count == 1
+    fanout.leave(second)
+    fanout.leave(second)
+
+    assert (fanout.job_count, fanout.viewer_count) == (0, 0)
+    await store.publish(state("b"))
+    assert second.seen == []
+
+
+async def test_a_viewer_that_goes_while_a_job_is_opened_leaves_nothing(fanout: Fanout, store: CountingStore) -> None:
+    store.readable.clear()
+    opening = asyncio.create_task(watch(fanout, Viewer(), "a"))
+    await store.reading.wait()
+
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+
+    assert fanout.job_count == 0
+    store.readable.set()
+
+
+async def test_a_gap_is_filled_by_reading_again(fanout: Fanout, store: CountingStore) -> None:
+    viewer = Viewer()
+    await watch(fanout, viewer, "a")
+    store._subscriptions.clear()  # as if pushes were lost on the way
+    receipt = await store.publish(state("a", "completed"))
+    assert viewer.seen == []
+
+    fanout.gap(["a"])
+    await viewer.until(lambda viewer: viewer.seen)
+
+    assert viewer.seen[0].seq == receipt.seq
+
+
+async def test_viewers_learn_that_the_store_is_away_and_are_right_when_it_is_back(
+    fanout: Fanout, store: CountingStore
+) -> None:
+    early, late = Viewer(), Viewer()
+    await watch(fanout, early, "a")
+    store.set_away(True)
+    await watch(fanout, late, "b")
+    assert (early.health, late.health) == ([False], [False])
+
+    receipt = await store.publish(state("b"))
+    late.seen.clear()
+    store._subscriptions.clear()
+    store.set_away(False)
+    fanout.gap(["a", "b"])
+
+    await late.until(lambda viewer: viewer.health == [False, True])
+    assert early.health == [False, True]
+    assert fanout._topics["b"].latest is not None
+    assert fanout._topics["b"].latest.seq == receipt.seq

@@ -1,0 +1,125 @@
+"""A kernel of a real server finds its way back to it, however the server listens."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from jupyter_server.auth import passwd
+
+from jupyter_jobprogress.server.kernels import local_url
+from tests.support.jupyter import Server, isolated_environment, jupyter_server
+
+# A kernel is any program that a kernelspec names: this one reports, reads back what it reported, and ends.
+PROGRAM = """
+import asyncio, sys
+from jupyter_jobprogress import Job, ProgressReporter
+with Job("from-kernel", total=3) as job:
+    for _ in range(3):
+        job.update()
+job.wait(10)
+
+async def read():
+    async with ProgressReporter() as reporter:
+        status = await reporter.get_status("from-kernel")
+        await reporter.report_complete("read-back", {"n": status["n"]})
+
+asyncio.run(read())
+"""
+
+
+def install_kernel(environment: dict[str, str]) -> None:
+    folder = Path(environment["JUPYTER_DATA_DIR"]) / "kernels" / "reports"
+    folder.mkdir(parents=True)
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    spec = {"argv": [sys.executable, str(program), "{connection_file}"], "display_name": "r", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+
+
+def certificate(folder: Path) -> list[str]:
+    """Make a certificate that names no address of this machine, signed by an authority that nobody trusts."""
+
+    def name(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    now = datetime.datetime.now(datetime.UTC)
+    authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(
+        issuer_name=name("Authority"),
+        subject_name=name("gpu.example"),
+        public_key=own.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - datetime.timedelta(hours=1),
+        not_valid_after=now + datetime.timedelta(days=1),
+    ).add_extension(x509.SubjectAlternativeName([x509.DNSName("gpu.example")]), critical=False)
+    pem = builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (folder / "cert.pem").write_bytes(pem)
+    (folder / "key.pem").write_bytes(
+        own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return [f"--ServerApp.certfile={folder / 'cert.pem'}", f"--ServerApp.keyfile={folder / 'key.pem'}"]
+
+
+Start = Callable[[Path, dict[str, str]], AbstractAsyncContextManager[Server]]
+
+WAYS: dict[str, Start] = {
+    "by default": lambda folder, env: jupyter_server(folder, environment=env),
+    "with a base URL": lambda folder, env: jupyter_server(folder, "--ServerApp.base_url=/a%40b/c/", environment=env),
+    "on every address": lambda folder, env: jupyter_server(folder, "--ip=0.0.0.0", environment=env),
+    "on IPv6": lambda folder, env: jupyter_server(folder, "--ip=::1", environment=env, host="[::1]"),
+    "with a password": lambda folder, env: jupyter_server(
+        folder,
+        f"--PasswordIdentityProvider.hashed_password={passwd('secret')}",
+        "--PasswordIdentityProvider.password_required=True",
+        environment=env,
+    ),
+    "with TLS": lambda folder, env: jupyter_server(folder, *certificate(folder), environment=env, scheme="https"),
+    "on a unix socket": lambda folder, env: jupyter_server(folder, f"--sock={folder / 's'}", environment=env),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_kernel_reports_to_its_server(way: str, tmp_path: Path) -> None:
+    environment = isolated_environment(tmp_path)
+    install_kernel(environment)
+
+    async with WAYS[way](tmp_path, environment) as server:
+        started = await server.fetch("api/kernels", method="POST", body='{"name":"reports"}')
+
+        assert started.code == 201, started.body
+        state = await server.job("from-kernel")
+        assert (state["n"], state["total"], state["progress"]) == (3, 3, 1.0)
+        assert (await server.job("read-back"))["result"] == {"n": 3}
+        log = server.log.read_text()
+        assert "jp1." not in log
+        assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("ip", "url"),
+    [
+        ("localhost", "http://localhost:8888/x/jobprogress/"),
+        ("", "http://127.0.0.1:8888/x/jobprogress/"),
+        ("*", "http://127.0.0.1:8888/x/jobprogress/"),
+        ("0.0.0.0", "http://127.0.0.1:8888/x/jobprogress/"),
+        ("::", "http://[::1]:8888/x/jobprogress/"),
+        ("fe80::1", "http://[fe80::1]:8888/x/jobprogress/"),
+        ("10.0.0.7", "http://10.0.0.7:8888/x/jobprogress/"),
+    ],
+)
+def test_the_address_is_one_that_a_kernel_can_reach(ip: str, url: str) -> None:
+    server = SimpleNamespace(certfile="", base_url="/x/", sock="", ip=ip, port=8888)
+
+    assert local_url(server) == url  # type: ignore[arg-type]
