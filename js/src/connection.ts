@@ -1,0 +1,287 @@
+import { backoffMs } from "./backoff";
+import { StoreClock } from "./clock";
+import { ClientCode, retries } from "./codes";
+import { readMessage, type ServerMessage, type State } from "./protocol";
+
+/** Pings come every 30 s: two of them missing, and a bit, is a connection that only looks alive. */
+const SILENCE_MS = 75_000;
+/** After a wake-up one missing ping is enough. */
+const DOUBTFUL_MS = 35_000;
+const HANDSHAKE_MS = 20_000;
+/** A connection that broke sooner than this counts as another failure: a server that greets and throws out is spared. */
+const STABLE_MS = 10_000;
+const IDLE_MS = 5_000;
+/** Jobs in one `subscribe`. A server that refuses one message for its limit has then taken those before it. */
+const BATCH = 64;
+/** Errors that pass: the store's outage, or the server's own trouble. */
+const PASSING: ReadonlySet<string> = new Set(["store_unavailable", "internal"]);
+
+export interface Status {
+  readonly phase: "connecting" | "open" | "waiting" | "closed";
+  /** Why the last socket ended: a close code, or a `ClientCode`. */
+  readonly code: number | null;
+  /** Attempts in a row that led to no lasting connection. */
+  readonly failures: number;
+  readonly storeUp: boolean;
+}
+
+/** Who watches a job. It may watch or leave from within a call. */
+export interface Listener {
+  state(state: State): void;
+  /** The job is subscribed; `missing` if the store has no state of it. */
+  subscribed(missing: boolean): void;
+  problem(code: string, message: string): void;
+  /** `status` of the connection changed. */
+  status(): void;
+}
+
+/** The part of a WebSocket that is used here. */
+export interface Socket {
+  onopen: (() => void) | null;
+  onmessage: ((event: { readonly data: unknown }) => void) | null;
+  onclose: ((event: { readonly code: number }) => void) | null;
+  send(data: string): void;
+  close(code?: number): void;
+}
+
+export interface Surroundings {
+  open(url: string): Socket;
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+  random(): number;
+  /** A monotonic clock, in milliseconds. */
+  nowMs(): number;
+}
+
+type Timer = "retry" | "watchdog" | "idle" | "flush" | "resubscribe";
+
+interface Watch {
+  readonly listener: Listener;
+  readonly interval_ms: number;
+}
+
+interface Watched {
+  readonly watches: Set<Watch>;
+  confirmed: boolean;
+}
+
+/** One reconnecting client of `ws/jobs`, for any number of jobs. Knows no DOM; `wake` is told of the page's life. */
+export class Connection {
+  readonly clock: StoreClock;
+  #status: Status = { phase: "closed", code: null, failures: 0, storeUp: true };
+  readonly #jobs = new Map<string, Watched>();
+  readonly #toSubscribe = new Set<string>();
+  #socket: Socket | null = null;
+  /** Events of any socket but the newest are ignored by it: a browser may deliver them long after `close`. */
+  #generation = 0;
+  #openedMs: number | null = null;
+  #heardMs = 0;
+  readonly #timers = new Map<Timer, unknown>();
+
+  constructor(
+    readonly url: string,
+    private readonly around: Surroundings,
+  ) {
+    this.clock = new StoreClock(around.nowMs);
+  }
+
+  get status(): Status {
+    return this.#status;
+  }
+
+  /** Watch a job until the answered function is called. `interval_ms` is the least time between two states. */
+  watch(jobId: string, listener: Listener, interval_ms = 50): () => void {
+    const watch: Watch = { listener, interval_ms };
+    const watched = this.#jobs.get(jobId) ?? { watches: new Set(), confirmed: false };
+    this.#jobs.set(jobId, watched);
+    watched.watches.add(watch);
+    this.#stop("idle");
+    // Also where the job is subscribed already: the state comes again (rule 27), and nothing has to be kept here.
+    this.#subscribe([jobId]);
+    if (this.#status.phase === "closed") this.#connect();
+    return () => {
+      if (!watched.watches.delete(watch) || watched.watches.size > 0) return;
+      this.#jobs.delete(jobId);
+      this.#toSubscribe.delete(jobId);
+      if (this.#status.phase === "open") this.#send({ type: "unsubscribe", job_ids: [jobId] });
+      if (this.#jobs.size === 0) this.#start("idle", IDLE_MS, () => this.#rest());
+    };
+  }
+
+  /** The network or the page came back: do not wait for a timer that may have slept, too. */
+  wake(): void {
+    if (this.#status.phase === "waiting") this.#connect();
+    else if (this.#status.phase === "open" && this.around.nowMs() - this.#heardMs > DOUBTFUL_MS) {
+      this.#drop(ClientCode.SILENT);
+      this.#connect();
+    }
+  }
+
+  #connect(): void {
+    this.#stop("retry");
+    const generation = ++this.#generation;
+    this.#openedMs = null;
+    this.#heardMs = this.around.nowMs();
+    try {
+      const socket = this.around.open(this.url);
+      this.#socket = socket;
+      const current = (run: () => void) => () => generation === this.#generation && run();
+      socket.onopen = current(() => this.#opened());
+      socket.onmessage = (event) => current(() => this.#heard(event.data))();
+      socket.onclose = (event) => current(() => this.#ended(event.code))();
+      this.#set({ phase: "connecting" });
+      this.#watchdog(HANDSHAKE_MS);
+    } catch {
+      // Content security policies and malformed URLs throw here. Both may pass, with another page or setting.
+      this.#ended(ClientCode.NO_SOCKET);
+    }
+  }
+
+  #opened(): void {
+    this.#heardMs = this.around.nowMs();
+    this.#subscribe(this.#jobs.keys());
+    this.#flush();
+  }
+
+  #heard(data: unknown): void {
+    this.#heardMs = this.around.nowMs();
+    const message = typeof data === "string" ? parse(data) : null;
+    if (message !== null) this.#handle(message);
+  }
+
+  #handle(message: ServerMessage): void {
+    switch (message.type) {
+      case "state":
+        this.#each([message.state.job_id], (listener) => listener.state(message.state));
+        break;
+      case "connected":
+      case "ping":
+        if (message.nowUs !== null) this.clock.set(message.nowUs);
+        if (this.#status.phase === "connecting") {
+          this.#openedMs = this.around.nowMs();
+          this.#set({ phase: "open", code: null, storeUp: true });
+          this.#watchdog(SILENCE_MS);
+          this.#flush();
+        }
+        break;
+      case "subscribed":
+        for (const jobId of message.jobIds) {
+          const watched = this.#jobs.get(jobId);
+          if (watched) watched.confirmed = true;
+        }
+        this.#each(message.jobIds, (listener, jobId) => listener.subscribed(message.missing.includes(jobId)));
+        break;
+      case "store":
+        this.#set({ storeUp: message.up });
+        if (message.up) this.#subscribe(this.#unconfirmed());
+        break;
+      case "error":
+        this.#refused(message.code, message.message, message.jobId);
+    }
+  }
+
+  #refused(code: string, text: string, jobId: string | null): void {
+    const jobIds = jobId === null ? this.#unconfirmed() : [jobId];
+    if (PASSING.has(code)) {
+      const wait = 1000 + backoffMs(3, this.around.random);
+      this.#start("resubscribe", wait, () => this.#subscribe(this.#unconfirmed()));
+    } else this.#each(jobIds, (listener) => listener.problem(code, text));
+  }
+
+  #ended(code: number): void {
+    const lasted = this.#openedMs === null ? 0 : this.around.nowMs() - this.#openedMs;
+    const failures = lasted >= STABLE_MS ? 0 : this.#status.failures;
+    this.#abandon();
+    if (this.#jobs.size === 0 || !retries(code)) {
+      this.#set({ phase: "closed", code, failures: failures + 1 });
+      return;
+    }
+    this.#start("retry", backoffMs(failures, this.around.random), () => this.#connect());
+    this.#set({ phase: "waiting", code, failures: failures + 1 });
+  }
+
+  #drop(code: number): void {
+    const socket = this.#socket;
+    this.#ended(code);
+    socket?.close(code);
+  }
+
+  #rest(): void {
+    if (this.#jobs.size > 0) return;
+    const socket = this.#socket;
+    this.#abandon();
+    this.#set({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0 });
+    socket?.close(ClientCode.NOTHING_WATCHED);
+  }
+
+  #abandon(): void {
+    this.#generation++;
+    this.#socket = null;
+    for (const watched of this.#jobs.values()) watched.confirmed = false;
+    for (const timer of ["retry", "watchdog", "flush", "resubscribe"] as const) this.#stop(timer);
+  }
+
+  #watchdog(limitMs: number): void {
+    const left = this.#heardMs + limitMs - this.around.nowMs();
+    this.#start("watchdog", Math.max(0, left), () => {
+      if (this.around.nowMs() - this.#heardMs >= limitMs) this.#drop(ClientCode.SILENT);
+      else this.#watchdog(limitMs);
+    });
+  }
+
+  #unconfirmed(): string[] {
+    return [...this.#jobs].filter(([, watched]) => !watched.confirmed).map(([jobId]) => jobId);
+  }
+
+  #subscribe(jobIds: Iterable<string>): void {
+    for (const jobId of jobIds) this.#toSubscribe.add(jobId);
+    // Many bars of one page are drawn in one go, and ask in one message.
+    if (this.#status.phase === "open") this.#start("flush", 0, () => this.#flush());
+  }
+
+  #flush(): void {
+    const byInterval = new Map<number, string[]>();
+    for (const jobId of this.#toSubscribe) {
+      const watches = this.#jobs.get(jobId)?.watches ?? [];
+      const interval_ms = Math.min(...[...watches].map((watch) => watch.interval_ms));
+      byInterval.set(interval_ms, [...(byInterval.get(interval_ms) ?? []), jobId]);
+    }
+    this.#toSubscribe.clear();
+    for (const [interval_ms, jobIds] of byInterval)
+      for (let first = 0; first < jobIds.length; first += BATCH)
+        this.#send({ type: "subscribe", job_ids: jobIds.slice(first, first + BATCH), interval_ms });
+  }
+
+  #send(message: object): void {
+    // A socket that is closing drops what is sent; what matters is asked again by the next one.
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  #set(change: Partial<Status>): void {
+    this.#status = { ...this.#status, ...change };
+    this.#each([...this.#jobs.keys()], (listener) => listener.status());
+  }
+
+  #each(jobIds: readonly string[], tell: (listener: Listener, jobId: string) => void): void {
+    for (const jobId of jobIds)
+      for (const watch of [...(this.#jobs.get(jobId)?.watches ?? [])]) tell(watch.listener, jobId);
+  }
+
+  #start(name: Timer, ms: number, run: () => void): void {
+    this.#stop(name);
+    this.#timers.set(name, this.around.setTimeout(run, ms));
+  }
+
+  #stop(name: Timer): void {
+    this.around.clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+}
+
+function parse(data: string): ServerMessage | null {
+  try {
+    return readMessage(JSON.parse(data));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,78 @@
+/** Numbers and durations for people. `locale` undefined means the browser's own. */
+
+const MINUTE_S = 60;
+const HOUR_S = 3600;
+const DAY_S = 86_400;
+const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+const formats = new Map<string, Intl.NumberFormat>();
+
+// A NumberFormat takes tens of microseconds to make, and every update of every bar needs several.
+function number(value: number, locale: string | undefined, options: Intl.NumberFormatOptions): string {
+  const key = `${locale} ${JSON.stringify(options)}`;
+  let format = formats.get(key);
+  if (format === undefined) {
+    format = new Intl.NumberFormat(locale, options);
+    formats.set(key, format);
+  }
+  return format.format(value);
+}
+
+const two = (value: number) => String(value).padStart(2, "0");
+
+/** `0:07`, `12:34`, `3:04:05`, `2d 03:04`. Seconds are cut, never rounded up. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  const hours = Math.floor(whole / HOUR_S);
+  const minutes = two(Math.floor((whole % HOUR_S) / MINUTE_S));
+  if (whole >= DAY_S) return `${Math.floor(whole / DAY_S)}d ${two(hours % 24)}:${minutes}`;
+  const rest = two(whole % MINUTE_S);
+  return hours > 0 ? `${hours}:${minutes}:${rest}` : `${Number(minutes)}:${rest}`;
+}
+
+/** A fraction as a whole percentage, cut: 100 % is said only when it is reached. */
+export function formatPercent(fraction: number, locale?: string): string {
+  // 0.29 * 100 is 28.999999999999996: without the tiny addend it would be cut to 28.
+  return number(Math.floor(fraction * 100 + 1e-9) / 100, locale, { style: "percent" });
+}
+
+function isBytes(unit: string | undefined): boolean {
+  return unit === "B" || unit === "bytes";
+}
+
+function formatBytes(value: number, locale: string | undefined): string {
+  const scaled = BYTE_UNITS.findIndex((_, power) => Math.abs(value) < 1000 ** (power + 1));
+  const power = scaled === -1 ? BYTE_UNITS.length - 1 : scaled;
+  const digits = { maximumFractionDigits: power === 0 ? 0 : 1 };
+  return `${number(value / 1000 ** power, locale, digits)} ${BYTE_UNITS[power]}`;
+}
+
+/** `420 / 1,000 batches`, `1.2 MB / 3.4 GB`, `420 batches` without a total. */
+export function formatCount(n: number, total: number | undefined, unit: string | undefined, locale?: string): string {
+  const bytes = isBytes(unit);
+  const one = (value: number) =>
+    bytes ? formatBytes(value, locale) : number(value, locale, { maximumFractionDigits: 1 });
+  const counted = total !== undefined && total > 0 ? `${one(n)} / ${one(total)}` : one(n);
+  return unit === undefined || unit === "" || bytes ? counted : `${counted} ${unit}`;
+}
+
+/** A rate by the largest of second, minute and hour in which it is 1 or more. */
+export function formatRate(rate_per_s: number, unit: string | undefined, locale?: string): string {
+  if (isBytes(unit)) return `${formatBytes(rate_per_s, locale)}/s`;
+  const [value, per] =
+    rate_per_s >= 1
+      ? [rate_per_s, "s"]
+      : rate_per_s * MINUTE_S >= 1
+        ? [rate_per_s * MINUTE_S, "min"]
+        : [rate_per_s * HOUR_S, "h"];
+  const shown = number(value, locale, value >= 100 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 });
+  return `${shown} ${unit ? `${unit}/${per}` : `/ ${per}`}`;
+}
+
+/** A metric in four digits; very small and very large ones with an exponent; an en dash for none. */
+export function formatMetric(value: number | null, locale?: string): string {
+  if (value === null) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  return number(value, locale, { maximumSignificantDigits: size >= 1000 ? 6 : 4 });
+}

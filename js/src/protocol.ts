@@ -1,0 +1,178 @@
+/** States and messages of docs/protocol.md, sections 2 and 6. What comes off the wire is `unknown` until read here. */
+
+export const MIME_TYPE = "application/vnd.jobprogress.v1+json";
+
+export const STATUSES = ["queued", "processing", "completed", "failed", "cancelled"] as const;
+export type Status = (typeof STATUSES)[number];
+
+/** What a bar shows of a job; other fields of the wire are left where they are. Units as in the protocol. */
+export interface State {
+  readonly job_id: string;
+  readonly status: Status;
+  readonly stage?: string;
+  /** 0 to 1; null where the amount of work is unknown. */
+  readonly progress?: number | null;
+  readonly message?: string;
+  readonly timestamp?: string;
+  readonly error?: string;
+  /** Microseconds of the store's clock, as is `run`. */
+  readonly seq?: number;
+  readonly run?: number;
+  readonly title?: string;
+  readonly unit?: string;
+  readonly n?: number;
+  readonly total?: number;
+  readonly rate_per_s?: number;
+  readonly eta_s?: number;
+  readonly started_at?: string;
+  readonly heartbeat_s?: number;
+  readonly metrics?: Readonly<Record<string, number | null>>;
+}
+
+export type States = Readonly<Record<string, State>>;
+
+export type ServerMessage =
+  | { readonly type: "state"; readonly state: State }
+  | { readonly type: "connected" | "ping"; readonly nowUs: number | null }
+  | { readonly type: "subscribed"; readonly jobIds: string[]; readonly missing: string[] }
+  | { readonly type: "error"; readonly code: string; readonly message: string; readonly jobId: string | null }
+  | { readonly type: "store"; readonly up: boolean };
+
+/** What the MIME bundle of an output holds (rule 32). */
+export interface Bundle {
+  readonly jobIds: string[];
+  readonly states: States;
+}
+
+const JOB_ID = /^[A-Za-z0-9][A-Za-z0-9._:@+=-]{0,199}$/;
+const MAX_METRICS = 32;
+
+export function isTerminal(status: Status): boolean {
+  return status === "completed" || status === "failed" || status === "cancelled";
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isStatus(value: unknown): value is Status {
+  return STATUSES.some((status) => status === value);
+}
+
+export function isJobId(value: unknown): value is string {
+  return typeof value === "string" && JOB_ID.test(value);
+}
+
+// A reader answers undefined for what is not of its type: that field is then missing, and the others still count.
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function finite(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+}
+
+function positive(value: unknown): number | undefined {
+  const number = finite(value);
+  return number !== undefined && number >= 0 ? number : undefined;
+}
+
+function integer(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
+}
+
+function fraction(value: unknown): number | null | undefined {
+  if (value === null) return null;
+  const number = finite(value);
+  return number === undefined ? undefined : Math.min(1, Math.max(0, number));
+}
+
+function scalars(value: unknown): Record<string, number | null> | undefined {
+  if (!isObject(value)) return undefined;
+  const read = Object.entries(value).filter(
+    (entry): entry is [string, number | null] => entry[1] === null || finite(entry[1]) !== undefined,
+  );
+  return read.length > 0 ? Object.fromEntries(read.slice(0, MAX_METRICS)) : undefined;
+}
+
+const READERS: { readonly [Name in Exclude<keyof State, "job_id" | "status">]-?: (value: unknown) => State[Name] } = {
+  stage: text,
+  progress: fraction,
+  message: text,
+  timestamp: text,
+  error: text,
+  seq: integer,
+  run: integer,
+  title: text,
+  unit: text,
+  n: finite,
+  total: finite,
+  rate_per_s: positive,
+  eta_s: positive,
+  started_at: text,
+  heartbeat_s: positive,
+  metrics: scalars,
+};
+
+/** Read a state, or null if it has no valid id or status (rules 6 to 8). Malformed fields count as missing. */
+export function readState(value: unknown): State | null {
+  if (!isObject(value) || !isJobId(value.job_id) || !isStatus(value.status)) return null;
+  const fields: Record<string, unknown> = {};
+  for (const [name, read] of Object.entries(READERS)) {
+    const field = read(value[name]);
+    if (field !== undefined) fields[name] = field;
+  }
+  return { job_id: value.job_id, status: value.status, ...fields };
+}
+
+/** Read an object of states by job id; what is no state, or of another job, is left out. */
+export function readStates(value: unknown): States {
+  const states: Record<string, State> = {};
+  if (!isObject(value)) return states;
+  for (const [jobId, candidate] of Object.entries(value)) {
+    const state = readState(candidate);
+    if (state?.job_id === jobId) states[jobId] = state;
+  }
+  return states;
+}
+
+/** Read a list of job ids, each once, without those that break rule 1. */
+export function readJobIds(value: unknown): string[] {
+  return Array.isArray(value) ? [...new Set(value.filter(isJobId))] : [];
+}
+
+/** Read the data of our MIME type. What cannot be read is missing, so that the rest is shown. */
+export function readBundle(value: unknown): Bundle {
+  const fields = isObject(value) ? value : {};
+  return { jobIds: readJobIds(fields.job_ids), states: readStates(fields.states) };
+}
+
+/** Read one message of the server, or null if it is of no known kind (rules 25 to 29). */
+export function readMessage(value: unknown): ServerMessage | null {
+  if (!isObject(value)) return null;
+  switch (value.type) {
+    case undefined: {
+      const state = readState(value);
+      return state && { type: "state", state };
+    }
+    case "connected":
+    case "ping":
+      return { type: value.type, nowUs: integer(value.now_us) ?? null };
+    case "subscribed":
+      return { type: "subscribed", jobIds: readJobIds(value.job_ids), missing: readJobIds(value.missing) };
+    case "error":
+      return {
+        type: "error",
+        code: text(value.code) ?? "internal",
+        message: text(value.message) ?? "",
+        jobId: isJobId(value.job_id) ? value.job_id : null,
+      };
+    case "store":
+      return typeof value.up === "boolean" ? { type: "store", up: value.up } : null;
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,160 @@
+import { expect, describe as group, test } from "vitest";
+import { describe, type Link } from "../src/describe";
+import type { State } from "../src/protocol";
+import { reduce } from "../src/reducer";
+import { completed, NOW_US, running } from "./fakeSocket";
+
+const iso = (after_s: number) => new Date(NOW_US / 1000 + after_s * 1000).toISOString();
+
+function card(state: State | null, link: Link = "live", after_s = 0, problem = "") {
+  return describe("job-1", state && reduce(null, state, NOW_US), link, NOW_US + after_s * 1e6, problem, "en");
+}
+
+const busy = running({
+  title: "Train",
+  stage: "epoch 3",
+  message: "falling",
+  n: 420,
+  total: 1000,
+  unit: "batches",
+  rate_per_s: 5.25,
+  eta_s: 110,
+  heartbeat_s: 10,
+  timestamp: iso(0),
+  started_at: iso(-60),
+  run: NOW_US - 60e6,
+  metrics: { loss: 0.123, gone: null },
+});
+
+group("a running job", () => {
+  test("shows everything it says, and ticks by the store's clock", () => {
+    expect(card(busy, "live", 5)).toEqual({
+      title: "Train",
+      stage: "epoch 3",
+      word: "Running",
+      note: "",
+      hint: "",
+      tone: "active",
+      fraction: 0.42,
+      percent: "42%",
+      facts: ["420 / 1,000 batches", "5.25 batches/s", "1:05 elapsed", "1:45 left"],
+      message: "falling",
+      error: "",
+      metrics: [
+        ["loss", "0.123"],
+        ["gone", "–"],
+      ],
+      ended: false,
+      moving: true,
+    });
+  });
+
+  test("of unknown size has no number", () => {
+    expect(card({ ...busy, progress: null })).toMatchObject({ fraction: null, percent: "", moving: true });
+  });
+
+  test("is dated by its run where the reporter's clock is wrong", () => {
+    expect(card({ ...busy, started_at: iso(5000) }, "live", 5).facts).toContain("1:05 elapsed");
+  });
+
+  test("with its id and status alone is shown by them", () => {
+    expect(card({ job_id: "job-1", status: "processing" })).toMatchObject({
+      title: "job-1",
+      word: "Running",
+      facts: [],
+    });
+  });
+});
+
+group("silence", () => {
+  test("is stalled after three heartbeats and lost after twelve, and heals", () => {
+    expect(card(busy, "live", 45)).toMatchObject({ word: "Stalled", note: "no signal for 0:45", tone: "warn" });
+    expect(card(busy, "live", 130)).toMatchObject({ word: "Lost", note: "no signal for 2:10", tone: "bad" });
+    expect(card({ ...busy, seq: NOW_US + 130e6 }, "live", 130).word).toBe("Running");
+  });
+
+  test("stops what would pretend to move: the stripe and the countdown", () => {
+    const { moving, facts } = card({ ...busy, progress: null }, "live", 45);
+
+    expect(moving).toBe(false);
+    expect(facts.some((fact) => fact.endsWith("left"))).toBe(false);
+  });
+
+  test("of the work alone is another thing than of the reporter", () => {
+    const beating = { ...busy, seq: NOW_US + 64e6 };
+
+    expect(card(beating, "live", 59).note).toBe("");
+    expect(card(beating, "live", 65)).toMatchObject({ word: "Running", note: "no progress for 1:05" });
+  });
+
+  test("of a reporter without heartbeats is told, not judged", () => {
+    const { heartbeat_s: _, ...plain } = busy;
+
+    expect(card(plain, "live", 3600)).toMatchObject({ word: "Running", note: "no update for 1:00:00", tone: "active" });
+  });
+});
+
+group("the end", () => {
+  test("is calm: a full bar, the time it took, what was done", () => {
+    const done = completed({
+      n: 1000,
+      total: 1000,
+      unit: "rows",
+      started_at: iso(-200),
+      timestamp: iso(0),
+      progress: 0.98,
+    });
+
+    expect(card(done)).toMatchObject({
+      word: "Completed",
+      tone: "good",
+      fraction: 1,
+      facts: ["in 3:20", "1,000 rows"],
+      ended: true,
+      moving: false,
+    });
+  });
+
+  test("says how far a failure came, and why, once", () => {
+    const failed = { ...busy, status: "failed", error: "E\nValueError: no", message: "ValueError: no" } as const;
+
+    expect(card(failed)).toMatchObject({
+      word: "Failed",
+      tone: "bad",
+      facts: ["after 1:00", "at 42%", "420 / 1,000 batches"],
+      error: "E\nValueError: no",
+      message: "",
+    });
+  });
+
+  test("stays what it is, whatever becomes of the connection", () => {
+    for (const link of ["saved", "connecting", "reconnecting", "store_down", "waiting"] as const)
+      expect(card(completed(), link, 5000).word).toBe("Completed");
+    expect(card({ ...busy, status: "cancelled" }, "live", 5000)).toMatchObject({ word: "Cancelled", tone: "off" });
+  });
+});
+
+group("a state that may be outdated", () => {
+  test.each([
+    ["connecting", "Connecting"],
+    ["reconnecting", "Reconnecting"],
+    ["unreachable", "Not connected"],
+    ["waiting", "Waiting for the job"],
+    ["store_down", "Store unavailable"],
+    ["unauthorized", "Not signed in"],
+    ["forbidden", "Not allowed"],
+    ["refused", "Refused"],
+    ["saved", "Running when saved"],
+  ] as const)("%s is said as %j, and nothing ticks", (link, word) => {
+    const shown = card(busy, link, 3600);
+
+    expect(shown).toMatchObject({ word, fraction: 0.42, moving: false });
+    expect(shown.facts).toEqual(["420 / 1,000 batches", "5.25 batches/s", "1:00 elapsed"]);
+  });
+
+  test("nothing at all is waited for", () => {
+    expect(card(null)).toMatchObject({ title: "job-1", word: "Waiting for the job", fraction: null, facts: [] });
+    expect(card(null, "saved").word).toBe("Waiting for the job");
+    expect(card(null, "refused", 0, "at most 256").hint).toBe("at most 256");
+  });
+});

@@ -1,0 +1,116 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Card } from "../src/describe";
+import { CardView, styleRoot } from "../src/view";
+import { leaveWorld } from "./fakeSocket";
+
+const card: Card = {
+  title: "Train",
+  stage: "epoch 3",
+  word: "Running",
+  note: "",
+  hint: "",
+  tone: "active",
+  fraction: 0.42,
+  percent: "42%",
+  facts: ["420 rows", "1:05 elapsed"],
+  message: "falling",
+  error: "",
+  metrics: [["loss", "0.123"]],
+  ended: false,
+  moving: true,
+};
+const ended: Card = {
+  ...card,
+  word: "Completed",
+  tone: "good",
+  fraction: 1,
+  facts: ["in 1:05"],
+  ended: true,
+  moving: false,
+};
+
+let view: CardView;
+const part = (name: string) => view.el.querySelector<HTMLElement>(`.jobprogress-${name}`);
+const text = (name: string) => part(name)?.textContent;
+
+beforeEach(() => {
+  view = new CardView(document);
+});
+afterEach(leaveWorld);
+
+test("everything of the card is on the page, as text", () => {
+  const evil = "<img src=x onerror=alert(1)>";
+
+  view.draw({ ...card, title: evil, message: evil, error: evil, metrics: [[evil, evil]], facts: [evil], stage: evil });
+
+  expect(view.el.querySelector("img")).toBeNull();
+  for (const name of ["title", "stage", "message", "error", "name", "value", "fact"]) expect(text(name)).toBe(evil);
+});
+
+test("the bar tells a screen reader what the eye sees", () => {
+  view.draw({ ...card, note: "no progress for 1:05" });
+  const bar = view.el.querySelector('[role="progressbar"]');
+
+  expect(bar?.getAttribute("aria-label")).toBe("Train");
+  expect(bar?.getAttribute("aria-valuenow")).toBe("42");
+  expect(bar?.getAttribute("aria-valuetext")).toBe("42%, Running, no progress for 1:05");
+  expect(part("status")?.textContent).toBe("Running · no progress for 1:05");
+});
+
+test("an unknown progress has no value, and moves only while the job is heard of", () => {
+  view.draw({ ...card, fraction: null, percent: "" });
+  expect(part("track")?.dataset).toMatchObject({ unknown: "true", moving: "true" });
+  expect(part("track")?.hasAttribute("aria-valuenow")).toBe(false);
+
+  view.draw({ ...card, fraction: null, percent: "", tone: "warn", moving: false });
+  expect(part("track")?.dataset).toMatchObject({ unknown: "true", moving: "false" });
+
+  view.draw({ ...card, fraction: null, percent: "", tone: "off", moving: false });
+  expect(part("fill")?.style.transform).toBe("scaleX(0)");
+});
+
+test("facts and chips come and go with what is known", () => {
+  view.draw({ ...card, metrics: Array.from({ length: 20 }, (_, index) => [`m${index}`, "1"] as const) });
+  expect(view.el.querySelectorAll(".jobprogress-chip")).toHaveLength(12);
+  expect(view.el.querySelector(".jobprogress-chip:last-child")?.textContent).toBe("+9");
+
+  view.draw({ ...card, facts: ["1 row"], metrics: [] });
+  expect(view.el.querySelectorAll(".jobprogress-fact")).toHaveLength(1);
+  expect(part("chips")?.hidden).toBe(true);
+});
+
+test("an end is one line, and a new run opens the card again", () => {
+  view.draw(card);
+  view.draw(ended);
+  expect(part("line")?.textContent).toBe("Completedin 1:05falling");
+  expect(text("percent")).toBe("");
+  expect(part("fill")?.style.transform).toBe("scaleX(1)");
+
+  view.draw({ ...card, facts: ["1 row", "2 rows", "3 rows"] });
+  expect(part("line")?.textContent).toBe("Running1 row2 rows3 rows");
+  expect(text("message")).toBe("falling");
+});
+
+test("an end is spoken once, and not where it was there from the start", () => {
+  view.draw(card);
+  view.draw(ended);
+  expect(part("spoken")?.getAttribute("aria-live")).toBe("polite");
+  expect(text("spoken")).toBe("Train Completed in 1:05");
+
+  view = new CardView(document);
+  view.draw(ended);
+  expect(text("spoken")).toBe("");
+});
+
+test("the style sheet is put into each root once", () => {
+  const host = document.createElement("div");
+  document.body.append(host, document.createElement("div"));
+  const inside = document.createElement("div");
+  host.attachShadow({ mode: "open" }).append(inside);
+
+  for (let time = 0; time < 2; time++) for (const el of [document.body, inside, view.el]) styleRoot(el);
+
+  expect(document.head.querySelectorAll("style")).toHaveLength(1);
+  expect(host.shadowRoot?.querySelectorAll("style")).toHaveLength(1);
+  expect(document.head.querySelector("style")?.textContent).toContain(".jobprogress-card");
+});
