@@ -137,7 +137,7 @@ class RedisStore(Store):
 
     async def request_cancel(self, job_id: str) -> bool:
         state_key, meta_key = self._names.state(job_id), self._names.meta(job_id)
-        data, run = await self._client.pipeline(lambda pipe: (pipe.get(state_key), pipe.hget(meta_key, "run")))
+        data, run = await self._client.commands(("GET", state_key), ("HGET", meta_key, "run"))
         stored = self._readable.read(job_id, data) if data is not None else None
         if stored is None or stored.status.terminal:
             return False
@@ -146,7 +146,7 @@ class RedisStore(Store):
     async def delete(self, job_id: str) -> bool:
         names = self._names
         keys = (names.state(job_id), names.meta(job_id), names.history(job_id))
-        deleted, _ = await self._client.pipeline(lambda pipe: (pipe.delete(*keys), pipe.zrem(names.index(), job_id)))
+        deleted, _ = await self._client.commands(("DEL", *keys), ("ZREM", names.index(), job_id))
         return bool(deleted)
 
     def subscribe(self, listener: Listener) -> Subscription:
@@ -164,16 +164,17 @@ class RedisStore(Store):
             return []
         state_keys = [self._names.state(job_id) for job_id in job_ids]
         history_keys = [self._names.history(job_id) for job_id in job_ids]
-        states, histories = await self._client.pipeline(lambda pipe: (pipe.mget(state_keys), pipe.mget(history_keys)))
+        states, histories = await self._client.commands(("MGET", *state_keys), ("MGET", *history_keys))
         return [_join(state, history) for state, history in zip(states, histories, strict=True)]
 
     async def _newest(self, after: int | None, count: int) -> Sequence[tuple[str, int]]:
         """Return jobs of the index with their seq, newest first."""
         highest = "+inf" if after is None else f"({after}"
-        (entries,) = await self._client.pipeline(
-            lambda pipe: pipe.zrevrangebyscore(self._names.index(), highest, "-inf", 0, count, withscores=True)
+        (flat,) = await self._client.commands(
+            ("ZREVRANGEBYSCORE", self._names.index(), highest, "-inf", "WITHSCORES", "LIMIT", 0, count)
         )
-        return [(member.decode("utf-8", "replace"), int(seq)) for member, seq in entries]
+        entries = zip(flat[::2], flat[1::2], strict=True)
+        return [(member.decode("utf-8", "replace"), int(float(seq))) for member, seq in entries]
 
     async def _prune(self, seqs: Sequence[int]) -> None:
         """Take jobs out of the index whose state has expired.
@@ -182,7 +183,7 @@ class RedisStore(Store):
         """
         if seqs:
             index = self._names.index()
-            await self._client.pipeline(lambda pipe: [pipe.zremrangebyscore(index, seq, seq) for seq in seqs])
+            await self._client.commands(*[("ZREMRANGEBYSCORE", index, seq, seq) for seq in seqs])
 
     def _command_done(self, error: StoreError | None) -> None:
         if not self._push.started:

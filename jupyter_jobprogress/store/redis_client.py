@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from redis.asyncio import Connection, ConnectionPool, Redis
-from redis.asyncio.client import Pipeline
+from redis.asyncio import Connection
 from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -23,6 +22,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jupyter_jobprogress.errors import (
@@ -47,7 +47,8 @@ _DENIED_WORDS: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "unauthenticated")
 told "unauthenticated multibulk length" for a command of more than ten arguments."""
 
 _IGNORED_OPTIONS: Final = ("max_connections", "timeout", "retry_on_error", "legacy_responses", "encoding_errors")
-_T = TypeVar("_T")
+
+Command = Sequence[str | bytes | int]
 
 
 def store_error(url: str, exc: BaseException, deadline_s: float) -> StoreError:
@@ -73,7 +74,8 @@ class Script:
 class RedisClient:
     """Runs commands within ``Settings.deadline_s``, DNS and the wait for a connection included.
 
-    ``done`` is told of every command's end: None, or the error that was raised.
+    Over connections of redis-py, but not through its client and pool, which take longer over a command than Redis
+    does. ``done`` is told of every command's end: None, or the error that was raised.
     """
 
     def __init__(
@@ -87,11 +89,7 @@ class RedisClient:
         self.url = mask_url(settings.url or "")
         self._deadline_s = settings.deadline_s
         self._connection_class, self._options = _connection_options(settings)
-        pool = ConnectionPool(self._connection_class, max_connections=COMMAND_CONNECTIONS, **self._options)
-        self._redis: Redis = Redis(connection_pool=pool)
-        self._pool = pool
-        # Instead of a BlockingConnectionPool, whose waiters lose a wake-up if the one that got it is cancelled
-        # (asyncio.Condition before Python 3.13) and then starve beside a free connection.
+        self._idle: list[AbstractConnection] = []
         self._permits = asyncio.Semaphore(COMMAND_CONNECTIONS)
         self._closing = asyncio.Lock()
         self._drained = 0
@@ -110,71 +108,31 @@ class RedisClient:
         if self.closed:
             raise StoreClosedError
 
-    def make_push_connection(self) -> AbstractConnection:
+    def make_connection(self) -> AbstractConnection:
         """Make a connection, not connected yet, whose reads and writes have no timeout of their own."""
-        return self._connection_class(**{**self._options, "socket_timeout": None})
+        return self._connection_class(**self._options)
 
-    async def call(self, command: Callable[[Redis], Awaitable[_T]]) -> _T:
-        """Await one command or pipeline.
+    async def commands(self, *commands: Command) -> list[Any]:
+        """Send commands in one round trip, not as a transaction, and return their replies; learn the time by the way.
 
-        A cancellation or the deadline closes the connection that it was sent on: its reply must not become the
-        answer to the next command (CVE-2023-28858).
+        Raises the first error among the replies.
         """
-        self.check_open()
-        try:
-            async with asyncio.timeout(self._deadline_s), self._permits:
-                self.check_open()
-                result = await self._run(command)
-        except FOREIGN as exc:
-            error = store_error(self.url, exc, self._deadline_s)
-            self._done(error)
-            raise error from exc
-        self._done(None)
-        return result
+        started = self._clock()
+        (seconds, microseconds), *replies = await self._within_deadline(("TIME",), *commands)
+        self._learn(started, int(seconds) * 1_000_000 + int(microseconds))
+        return replies
 
-    async def _run(self, command: Callable[[Redis], Awaitable[_T]]) -> _T:
-        try:
-            return await command(self._redis)
-        except ResponseError as exc:
-            if "Protocol error" in str(exc):
-                # Redis closes such a connection a moment later, when it may already serve the next command.
-                await self._pool.disconnect(inuse_connections=False)
-            raise
-
-    async def pipeline(self, fill: Callable[[Pipeline], object]) -> list[Any]:
-        """Send the commands that ``fill`` queues in one round trip, not as a transaction, and learn the time."""
-
-        async def run(redis: Redis) -> list[Any]:
-            started = self._clock()
-            async with redis.pipeline(transaction=False) as pipe:
-                pipe.time()
-                fill(pipe)
-                (seconds, microseconds), *results = await pipe.execute()
-            self._learn(started, seconds * 1_000_000 + microseconds)
-            return results
-
-        return await self.call(run)
-
-    async def script(
-        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int], *, time_at: int | None = None
-    ) -> Any:
+    async def script(self, script: Script, keys: Sequence[str], args: Command, *, time_at: int | None = None) -> Any:
         """Run a script in one round trip; in two if Redis does not have it. ``time_at``: where its reply has the time.
 
         EVAL brings it back after a restart or SCRIPT FLUSH. Not SCRIPT LOAD, which a tight ACL denies.
         """
-
-        async def run(redis: Redis) -> Any:
-            execute: Callable[..., Awaitable[Any]] = redis.execute_command
-            started = self._clock()
-            try:
-                reply = await execute("EVALSHA", script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                reply = await execute("EVAL", script.source, len(keys), *keys, *args)
-            if time_at is not None:
-                self._learn(started, reply[time_at])
-            return reply
-
-        return await self.call(run)
+        started = self._clock()
+        call = (len(keys), *keys, *args)
+        (reply,) = await self._within_deadline(("EVALSHA", script.sha, *call), otherwise=("EVAL", script.source, *call))
+        if time_at is not None:
+            self._learn(started, reply[time_at])
+        return reply
 
     async def close(self) -> None:
         """Let commands under way end (each has its deadline), then close the connections. Idempotent."""
@@ -184,8 +142,67 @@ class RedisClient:
             while self._drained < COMMAND_CONNECTIONS:
                 await self._permits.acquire()
                 self._drained += 1
-        with contextlib.suppress(*FOREIGN):  # they are closed, if not politely
-            await self._pool.aclose()
+        while self._idle:
+            with contextlib.suppress(*FOREIGN):  # it is closed, if not politely
+                await self._idle.pop().disconnect()
+
+    async def _within_deadline(self, *commands: Command, otherwise: Command | None = None) -> list[Any]:
+        self.check_open()
+        try:
+            async with asyncio.timeout(self._deadline_s), self._permits:
+                self.check_open()
+                try:
+                    result = await self._exchange(commands)
+                except NoScriptError:
+                    if otherwise is None:
+                        raise
+                    result = await self._exchange([otherwise])
+        except FOREIGN as exc:
+            error = store_error(self.url, exc, self._deadline_s)
+            self._done(error)
+            raise error from exc
+        self._done(None)
+        return result
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands on a connection and read their replies.
+
+        Redis may have closed a connection that rested, which shows only now: then a new one is tried. Every command
+        of a store may come twice.
+        """
+        while self._idle:
+            try:
+                return await self._exchange_on(self._idle.pop(), commands)
+            except (RedisConnectionError, ConnectionResetError, BrokenPipeError):
+                continue
+        return await self._exchange_on(self.make_connection(), commands)
+
+    async def _exchange_on(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+        replies: list[Any] = []
+        try:
+            if not connection.is_connected:
+                await connection.connect()  # type: ignore[no-untyped-call]
+            packed = connection.pack_commands(commands)
+            await connection.send_packed_command(packed, check_health=False)
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except ResponseError as exc:
+                    replies.append(exc)
+        except BaseException:
+            # After a cancellation, too: a reply that is still to come must not become the answer to the next command
+            # (CVE-2023-28858).
+            await connection.disconnect(nowait=True)
+            raise
+        error = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
+        if error is not None and "Protocol error" in str(error):
+            # Redis closes such a connection a moment later.
+            await connection.disconnect(nowait=True)
+        else:
+            self._idle.append(connection)
+        if error is not None:
+            raise error
+        return replies
 
     def _learn(self, started: float, time_us: int) -> None:
         self._offset_us = time_us - (started + self._clock()) / 2 * 1e6
@@ -211,7 +228,8 @@ def _connection_options(settings: Settings) -> tuple[type[AbstractConnection], d
     options |= {
         "protocol": 2,  # half the cost per message of RESP3 in redis-py
         "decode_responses": False,
-        "socket_timeout": settings.deadline_s,
+        # The deadline is around the whole of a command; timers of redis-py within it would only cost time.
+        "socket_timeout": None,
         "socket_connect_timeout": settings.deadline_s,
         # By default redis-py tries 11 times: 59 s with a Redis that hangs.
         "retry": Retry(NoBackoff(), 0),

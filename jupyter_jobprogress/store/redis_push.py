@@ -191,7 +191,7 @@ class RedisPush:
 
     async def _serve(self) -> NoReturn:
         """Connect, and keep Redis's set of subscriptions equal to what is wanted until the connection is lost."""
-        connection = self._client.make_push_connection()
+        connection = self._client.make_connection()
         try:
             async with asyncio.timeout(self._settings.deadline_s):
                 await connection.connect()  # type: ignore[no-untyped-call]
@@ -258,7 +258,7 @@ class RedisPush:
         elif self._probe_asked or now - self._heard_at >= self._settings.probe_idle_s:
             self._probe_asked = False
             self._probed_at = now
-            await self._client.pipeline(lambda pipe: pipe.publish(self._probe_channel, b""))
+            await self._client.commands(("PUBLISH", self._probe_channel, b""))
 
     async def _rest(self) -> None:
         """Wait until there is something to do: a change, the end of the reader, or the time of the probe."""

@@ -401,6 +401,19 @@ async def test_a_redis_that_hangs_is_noticed_and_every_call_keeps_its_deadline(o
         await collector.until(lambda: collector.pushes[-1:] != [] and collector.pushes[-1].seq == receipt.seq)
 
 
+@pytest.mark.slow
+async def test_a_redis_that_hangs_is_noticed_within_11_s_without_any_setting(own_redis: RedisServer) -> None:
+    async with opened(own_redis.url) as store:
+        health = HealthLog(store)
+        await store.subscribe(Collector()).add("job-1")
+        own_redis.freeze()
+        try:
+            await health.until(up=False, within_s=11)
+        finally:
+            own_redis.thaw()
+        await health.until(up=True, within_s=10)
+
+
 async def test_without_the_probe_a_redis_that_hangs_is_not_noticed(own_redis: RedisServer) -> None:
     async with opened(own_redis.url, **HASTY | {"probe_idle_s": 1000.0}) as store:
         health = HealthLog(store)
