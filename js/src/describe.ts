@@ -1,4 +1,4 @@
-import { formatCount, formatDuration, formatMetric, formatPercent, formatRate } from "./format";
+import { formatCount, formatDuration, formatMetric, formatPercent, formatRate, formatTotal } from "./format";
 import { liveness } from "./liveness";
 import { isTerminal, type State, type Status } from "./protocol";
 import { type Known, parseUs } from "./reducer";
@@ -152,7 +152,7 @@ function facts(state: State, clockUs: number | null, silence_s: number | null, l
 function endFacts(state: State, locale: string | undefined): string[] {
   const shown: string[] = [];
   const total_s = runningFor(state, null);
-  if (total_s !== null) shown.push(`${state.status === "completed" ? "in" : "after"} ${formatDuration(total_s)}`);
+  if (total_s !== null) shown.push(`${state.status === "completed" ? "in" : "after"} ${formatTotal(total_s, locale)}`);
   if (state.status !== "completed" && state.progress != null) shown.push(`at ${formatPercent(state.progress, locale)}`);
   if (state.n !== undefined)
     shown.push(formatCount(state.n, state.n === state.total ? undefined : state.total, state.unit, locale));

@@ -30,6 +30,12 @@ export function formatDuration(seconds: number): string {
   return hours > 0 ? `${hours}:${minutes}:${rest}` : `${Number(minutes)}:${rest}`;
 }
 
+/** How long something took: with a decimal below ten seconds, where `0:00` would say nothing. */
+export function formatTotal(seconds: number, locale?: string): string {
+  if (seconds >= 10) return formatDuration(seconds);
+  return `${number(seconds, locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`;
+}
+
 /** A fraction as a whole percentage, cut: 100 % is said only when it is reached. */
 export function formatPercent(fraction: number, locale?: string): string {
   // 0.29 * 100 is 28.999999999999996: without the tiny addend it would be cut to 28.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatCount, formatDuration, formatMetric, formatPercent, formatRate } from "../src/format";
+import { formatCount, formatDuration, formatMetric, formatPercent, formatRate, formatTotal } from "../src/format";
 
 test("durations are cut to seconds and grow by hours and days", () => {
   expect([0, 7.9, 59, 60, 754, 3600, 11_045, 86_400, 183_840, -5].map(formatDuration)).toEqual([
@@ -49,5 +49,15 @@ test("metrics keep four digits, and exponents where there are more", () => {
     "2.50e+9",
     "-0.5",
     "–",
+  ]);
+});
+
+test("a short total has a decimal", () => {
+  expect([0, 0.42, 9.94, 10, 75].map((seconds) => formatTotal(seconds, "en"))).toEqual([
+    "0.0 s",
+    "0.4 s",
+    "9.9 s",
+    "0:10",
+    "1:15",
   ]);
 });
