@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,11 +72,21 @@ def certificate(folder: Path) -> list[str]:
     return [f"--ServerApp.certfile={folder / 'cert.pem'}", f"--ServerApp.keyfile={folder / 'key.pem'}"]
 
 
+@asynccontextmanager
+async def on_a_taken_port(folder: Path, environment: dict[str, str]) -> AsyncIterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with jupyter_server(folder, f"--port={port}", environment=environment) as server:
+            assert f":{port}/" not in server.url
+            yield server
+
+
 Start = Callable[[Path, dict[str, str]], AbstractAsyncContextManager[Server]]
 
 WAYS: dict[str, Start] = {
     "by default": lambda folder, env: jupyter_server(folder, environment=env),
     "with a base URL": lambda folder, env: jupyter_server(folder, "--ServerApp.base_url=/a%40b/c/", environment=env),
+    "on a port that is taken": on_a_taken_port,
     "on every address": lambda folder, env: jupyter_server(folder, "--ip=0.0.0.0", environment=env),
     "on IPv6": lambda folder, env: jupyter_server(folder, "--ip=::1", environment=env, host="[::1]"),
     "with a password": lambda folder, env: jupyter_server(

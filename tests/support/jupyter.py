@@ -114,6 +114,7 @@ async def jupyter_server(
         server = Server(
             process, url, root, log, headers or {"Authorization": f"token {TOKEN}"}, info.get("sock") or None
         )
+        await _listening(server)
         yield server
     finally:
         if process.returncode is None:
@@ -124,6 +125,18 @@ async def jupyter_server(
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+async def _listening(server: Server) -> None:
+    # The file is written before the server listens.
+    async with asyncio.timeout(START_S):
+        while True:
+            try:
+                await server.fetch("api")
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                return
 
 
 async def _server_info(folder: Path, process: asyncio.subprocess.Process, log: Path) -> dict[str, Any]:
