@@ -93,7 +93,7 @@ export function describe(
   const words = wordsOf(known, link, clockUs, silence_s);
   return {
     title: state?.title || jobId,
-    stage: state?.stage ?? "",
+    stage: state?.stage && !isEcho(state, state.stage) ? state.stage : "",
     word: words.word,
     note: words.note ?? "",
     hint: problem || (words.hint ?? ""),
@@ -106,12 +106,18 @@ export function describe(
         : facts(state, clockUs, words.tone === "active" ? silence_s : null, locale)
       : [],
     // Reporters like to put the last line of an error into the message, too.
-    message: state?.message && !state.error?.includes(state.message) ? state.message : "",
+    message:
+      state?.message && !state.error?.includes(state.message) && !isEcho(state, state.message) ? state.message : "",
     error: state?.error ?? "",
     metrics: Object.entries(state?.metrics ?? {}).map(([name, value]) => [name, formatMetric(value, locale)] as const),
     ended,
     moving: words.tone === "active" && link === "live",
   };
+}
+
+/** Whether a text only says again that the job completed: what reporters put there when they have nothing to say. */
+function isEcho(state: State, text: string): boolean {
+  return state.status === "completed" && (text === "complete" || text === "Job completed");
 }
 
 function wordsOf(known: Known | null, link: Link, clockUs: number | null, silence_s: number | null): Words {

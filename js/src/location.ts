@@ -2,7 +2,7 @@
 export interface ServerLocation {
   /** Address of `ws/jobs`, without a credential: it names the connection. */
   readonly url: string;
-  /** What the socket is opened with: may hold a token, so it is never shown or logged. */
+  /** What the socket is opened with: may hold a token where no cookie goes, so it is never shown or logged. */
   readonly socketUrl: string;
 }
 
@@ -37,8 +37,9 @@ function locate(base: URL, wsUrl: string, token: string, page: Location): Server
   const url = new URL(PATH, socketBase(base, wsUrl));
   url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
   const socket = new URL(url);
-  // With a cookie the token is not needed, but a JupyterHub may forbid cookies on WebSockets.
-  if (token !== "" && url.host === page.host) socket.searchParams.set("token", token);
+  // As JupyterLab does for its own sockets: the cookie of this page opens those of its host, and a token in a URL would
+  // be printed into the console whenever the server is away. Another host, named by the server, gets no cookie.
+  if (token !== "" && wsUrl !== "" && url.host !== page.host) socket.searchParams.set("token", token);
   return { url: url.href, socketUrl: socket.href };
 }
 

@@ -158,3 +158,11 @@ group("a state that may be outdated", () => {
     expect(card(null, "refused", 0, "at most 256").hint).toBe("at most 256");
   });
 });
+
+test("what only says again that a job completed is left out", () => {
+  const plain = card(completed({ stage: "complete", message: "Job completed" }));
+  const words = card(completed({ stage: "export", message: "Saved" }));
+
+  expect([plain.stage, plain.message]).toEqual(["", ""]);
+  expect([words.stage, words.message]).toEqual(["export", "Saved"]);
+});
