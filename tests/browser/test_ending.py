@@ -1,0 +1,57 @@
+"""How a job ended is kept in the saved notebook, and nothing that should not leave the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import OpenPage
+from tests.support.browser import MIME_TYPE, NotebookFile
+from tests.support.jupyter import TOKEN, Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+JOBS = """
+from jupyter_jobprogress import Job
+good, bad = Job("{job_id}-good", total=4, unit="step"), Job("{job_id}-bad", total=4)
+for _ in range(4):
+    good.update()
+good.complete({{"answer": 42}}, message="All is <b>well</b>")
+bad.fail("out of steps")
+good.wait(10), bad.wait(10)
+"""
+
+
+async def test_the_end_is_frozen_into_the_saved_notebook(
+    server: Server, make_file: Callable[[Server], NotebookFile], open_page: OpenPage, job_id: str
+) -> None:
+    file = make_file(server)
+    file.write(file.handover, JOBS.format(job_id=job_id))
+    notebook = await open_page(server, file)
+    await notebook.run_all()
+    await notebook.bar(f"{job_id}-good").says("Completed")
+    await notebook.bar(f"{job_id}-bad").says("Failed")
+
+    await notebook.save()
+
+    good, bad = file.bundles()
+    assert good[MIME_TYPE]["job_ids"] == [f"{job_id}-good"]
+    state = good[MIME_TYPE]["states"][f"{job_id}-good"]
+    assert (state["status"], state["progress"], state["n"]) == ("completed", 1, 4)
+    html = "".join(good["text/html"])
+    assert "Completed" in html
+    assert "All is &lt;b&gt;well&lt;/b&gt;" in html
+    assert "Completed" in "".join(good["text/plain"])
+    assert bad[MIME_TYPE]["states"][f"{job_id}-bad"]["status"] == "failed"
+    assert "out of steps" in "".join(bad["text/html"])
+    written = file.path.read_text()
+    kernel = file.kernel().environ
+    for secret in (TOKEN, kernel["JOBPROGRESS_TOKEN"], kernel["JOBPROGRESS_URL"], server.url, "token", "://"):
+        assert secret not in written
+    notebook.check_sockets()
+
+    await notebook.reload()
+    await notebook.bar(f"{job_id}-good").says("Completed")
+    await notebook.bar(f"{job_id}-bad").says("Failed")
+    notebook.check_sockets()
