@@ -114,12 +114,18 @@ def encode_state(state: State) -> tuple[bytes, bytes]:
     if len(history) > limits.HISTORY_BYTES:
         raise HistoryTooLargeError(len(history), limits.HISTORY_BYTES)
     try:
-        body = _encoder.encode(msgspec.structs.replace(state, seq=None, run=None, history=None))
+        body = _encoder.encode(_without_store_fields(state))
     except (UnicodeEncodeError, TypeError) as exc:
         raise InvalidMessageError(str(exc)) from exc
     if len(body) > limits.STATE_BYTES:
         raise StateTooLargeError(len(body), limits.STATE_BYTES)
     return body, history
+
+
+def _without_store_fields(state: State) -> State:
+    if state.seq is None and state.run is None and state.history is None:
+        return state
+    return msgspec.structs.replace(state, seq=None, run=None, history=None)
 
 
 def join_state(body: bytes, *, seq: int, run: int | None, history: bytes = b"") -> bytes:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from jupyter_jobprogress.errors import InvalidJobIdError
 from jupyter_jobprogress.protocol.limits import JOB_ID_LENGTH
@@ -46,6 +47,15 @@ def make_job_id(title: str | None = None) -> str:
     return f"{stem}-{secrets.token_hex(8)[:15]}"
 
 
+class JobNames(NamedTuple):
+    """Names of one job."""
+
+    state: str
+    meta: str
+    history: str
+    channel: str
+
+
 @dataclass(frozen=True)
 class RedisNames:
     """Names under one namespace. An empty namespace gives the names of the original service."""
@@ -72,6 +82,11 @@ class RedisNames:
 
     def probe(self) -> str:
         return self._name(f"jobprogress:probe:{secrets.token_hex(8)}")
+
+    @lru_cache(maxsize=4096)  # noqa: B019 — frozen, and equal where its names are
+    def of_job(self, job_id: str) -> JobNames:
+        """Return all names of a job, checked once."""
+        return JobNames(self.state(job_id), self.meta(job_id), self.history(job_id), self.channel(job_id))
 
     def job_of_channel(self, channel: str) -> str | None:
         """Return the job that a channel belongs to, or None for another channel."""

@@ -26,11 +26,18 @@ class MailboxFullError(Exception):
 class Mailbox:
     """Frames for one viewer, taken out by one writer (``run``).
 
+    ``try_send`` sends a frame without waiting and answers True, or does nothing and answers False. It spares a viewer
+    that keeps up the turns of the event loop that waking the writer takes. ``send`` returns once a frame is out.
+
     A job is in ``_newest`` while its state waits: for its interval to pass, or for the viewer to catch up.
     """
 
-    def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], Awaitable[None]], *, try_send: Callable[[bytes], bool] = lambda _: False
+    ) -> None:
         self._send = send
+        self._try_send = try_send
+        self._sending = False
         self._line: deque[bytes] = deque()
         self._newest: dict[str, bytes] = {}
         self._due_s: dict[str, float] = {}
@@ -46,8 +53,7 @@ class Mailbox:
         """
         if len(self._line) >= CONTROL_FRAMES:
             raise MailboxFullError
-        self._line.append(message)
-        self._filled.set()
+        self._take(message)
 
     def put_state(self, stored: Stored, *, interval_s: float) -> None:
         """Put a state in line, or let it wait where a newer one may replace it.
@@ -78,8 +84,10 @@ class Mailbox:
         while True:
             await self._filled.wait()
             self._filled.clear()
+            self._sending = True
             while self._line or self._catch_up():
                 await self._send(self._line.popleft())
+            self._sending = False
 
     def close(self) -> None:
         """Drop everything that waits. Idempotent."""
@@ -93,8 +101,13 @@ class Mailbox:
         # What waits is older than what is put in line now.
         self._newest.pop(job_id, None)
         self._due_s[job_id] = due_s
-        self._line.append(data)
-        self._filled.set()
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        # Nothing may overtake what is in line or on its way.
+        if self._line or self._sending or not self._try_send(data):
+            self._line.append(data)
+            self._filled.set()
 
     def _release(self, job_id: str, interval_s: float) -> None:
         del self._timers[job_id]

@@ -28,6 +28,7 @@ class Service:
         *,
         grant: Grant,
         send: Callable[[bytes], Awaitable[None]],
+        try_send: Callable[[bytes], bool] = lambda _: False,
         close: Callable[[CloseCode, str], None],
         job_id: str | None = None,
     ) -> Session:
@@ -38,6 +39,7 @@ class Service:
             settings=self.settings,
             grant=grant,
             send=send,
+            try_send=try_send,
             close=close,
             job_id=job_id,
         )

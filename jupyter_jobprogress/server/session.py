@@ -45,7 +45,7 @@ def _timestamp(now_us: int) -> str:
 
 
 class Session:
-    """A client and what it watches. ``send`` writes one frame and returns once it is out; ``close`` ends the socket."""
+    """A client and what it watches. ``send`` and ``try_send`` are those of ``Mailbox``; ``close`` ends the socket."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Session:
         settings: Settings,
         grant: Grant,
         send: Callable[[bytes], Awaitable[None]],
+        try_send: Callable[[bytes], bool] = lambda _: False,
         close: Callable[[CloseCode, str], None],
         job_id: str | None = None,
     ) -> None:
@@ -64,7 +65,7 @@ class Session:
         self._grant = grant
         self._close = close
         self._job_id = job_id
-        self._mailbox = Mailbox(send)
+        self._mailbox = Mailbox(send, try_send=try_send)
         self._intervals_s: dict[str, float] = {}
         self._commands: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(COMMANDS_IN_FLIGHT)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from typing import Final
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
-from tornado.iostream import StreamClosedError
+from tornado.iostream import SSLIOStream, StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -28,6 +29,16 @@ DRAIN_S: Final = 15.0
 PROTOCOL_PING_S: Final = 30.0
 
 _log = logging.getLogger(__name__)
+
+
+def text_frame(message: bytes) -> bytes:
+    """Return a whole, unmasked text frame of RFC 6455, section 5.2."""
+    length = len(message)
+    if length < 126:
+        return struct.pack(">BB", 0x81, length) + message
+    if length < 65536:
+        return struct.pack(">BBH", 0x81, 126, length) + message
+    return struct.pack(">BBQ", 0x81, 127, length) + message
 
 
 class _Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -81,7 +92,7 @@ class _Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         assert self._grant is not None
         self.set_nodelay(True)
         self._session = self._service.open_session(
-            grant=self._grant, send=self._send, close=self.close, job_id=self._job_id
+            grant=self._grant, send=self._send, try_send=self._try_send, close=self.close, job_id=self._job_id
         )
         await self._session.start()
 
@@ -93,6 +104,26 @@ class _Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         session, self._session = self._session, None
         if session is not None:
             self._service.close_session(session)
+
+    def _try_send(self, message: bytes) -> bool:
+        """Send a message on the socket itself, unless the stream is writing or encrypts.
+
+        A stream that does not write has an empty buffer, so that the order is kept; it takes the unsent rest.
+        ``write_message`` makes a Task and two Futures for each.
+        """
+        stream = None if self.ws_connection is None else self.ws_connection.stream
+        if stream is None or stream.closed() or stream.writing() or isinstance(stream, SSLIOStream):
+            return False
+        frame = text_frame(message)
+        try:
+            sent = stream.socket.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return False  # the stream meets the same end and closes the socket
+        if sent < len(frame):
+            stream.write(frame[sent:])
+        return True
 
     async def _send(self, frame: bytes) -> None:
         """Write one frame and wait until the socket has taken it."""

@@ -39,10 +39,9 @@ if not start and run and newest and run <= newest then
   end
 end
 
--- Redis does not roll back. What could fail halfway is tried before the first write: an index of another type, and
--- (Redis 7) a user who may write some of these names and not others. Lack of memory and a read-only server show at
--- the first write, which therefore is the largest.
-redis.call('ZCARD', KEYS[4])
+-- Redis does not roll back. What could fail halfway is tried before the first write: (Redis 7) a user who may write some
+-- of these names and not others. An index of another type, lack of memory and a read-only server show at the first
+-- write, which is that of the index: after it, a script may go over the limit of memory.
 if redis.acl_check_cmd then
   if not (redis.acl_check_cmd('SET', KEYS[1], '', 'PX', '1') and redis.acl_check_cmd('HSET', KEYS[2], 'seq', '1')
       and redis.acl_check_cmd('HDEL', KEYS[2], 'cancel') and redis.acl_check_cmd('PEXPIRE', KEYS[3], '1')
@@ -59,6 +58,7 @@ if start then
   run = seq
 end
 
+redis.call('ZADD', KEYS[4], digits(seq), job_id)
 local state = '{"seq":' .. digits(seq) .. ','
 if run then
   state = state .. '"run":' .. digits(run) .. ','
@@ -70,12 +70,12 @@ if run and (start or run ~= newest) then
   redis.call('HDEL', KEYS[2], 'ended', 'cancel')
   newest, cancel = run, false
 end
-redis.call('HSET', KEYS[2], 'seq', digits(seq))
-if run then
-  redis.call('HSET', KEYS[2], 'run', digits(run))
-  if terminal then
-    redis.call('HSET', KEYS[2], 'ended', digits(run))
-  end
+if run and terminal then
+  redis.call('HSET', KEYS[2], 'seq', digits(seq), 'run', digits(run), 'ended', digits(run))
+elseif run then
+  redis.call('HSET', KEYS[2], 'seq', digits(seq), 'run', digits(run))
+else
+  redis.call('HSET', KEYS[2], 'seq', digits(seq))
 end
 redis.call('PEXPIRE', KEYS[2], ttl_ms)
 
@@ -87,7 +87,6 @@ else
   redis.call('PEXPIRE', KEYS[3], ttl_ms)
 end
 
-redis.call('ZADD', KEYS[4], digits(seq), job_id)
 if last == 0 then
   -- A job that comes takes some of those along that are long gone, so that an index which nobody lists stays small.
   local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(now_us - 1000 * tonumber(ARGV[7])), 'LIMIT', 0, 16)

@@ -57,6 +57,7 @@ class RedisStore(Store):
         self._ttl_ms = _milliseconds(settings.ttl_s)
         self._terminal_ttl_ms = _milliseconds(settings.terminal_ttl_s)
         self._names = RedisNames(settings.namespace)
+        self._index = self._names.index()
         self._readable = Readable()
         self._health = Health(True)
         self._client = RedisClient(settings, done=self._command_done, clock=clock, wall=wall)
@@ -78,10 +79,10 @@ class RedisStore(Store):
     async def publish(self, state: State, *, start: bool = False) -> Receipt:
         self._client.check_open()
         body, history = encode_state(state)
-        names, job_id, terminal = self._names, state.job_id, state.status.terminal
+        names, terminal = self._names.of_job(state.job_id), state.status.terminal
         seq, run, outcome, cancel, _ = await self._client.script(
             _PUBLISH,
-            (names.state(job_id), names.meta(job_id), names.history(job_id), names.index()),
+            (names.state, names.meta, names.history, self._index),
             (
                 body,
                 history,
@@ -90,8 +91,8 @@ class RedisStore(Store):
                 int(terminal),
                 self._terminal_ttl_ms if terminal else self._ttl_ms,
                 max(self._ttl_ms, self._terminal_ttl_ms),
-                names.channel(job_id),
-                job_id,
+                names.channel,
+                state.job_id,
             ),
             time_at=4,
         )
@@ -146,7 +147,7 @@ class RedisStore(Store):
     async def delete(self, job_id: str) -> bool:
         names = self._names
         keys = (names.state(job_id), names.meta(job_id), names.history(job_id))
-        deleted, _ = await self._client.commands(("DEL", *keys), ("ZREM", names.index(), job_id))
+        deleted, _ = await self._client.commands(("DEL", *keys), ("ZREM", self._index, job_id))
         return bool(deleted)
 
     def subscribe(self, listener: Listener) -> Subscription:
@@ -171,7 +172,7 @@ class RedisStore(Store):
         """Return jobs of the index with their seq, newest first."""
         highest = "+inf" if after is None else f"({after}"
         (flat,) = await self._client.commands(
-            ("ZREVRANGEBYSCORE", self._names.index(), highest, "-inf", "WITHSCORES", "LIMIT", 0, count)
+            ("ZREVRANGEBYSCORE", self._index, highest, "-inf", "WITHSCORES", "LIMIT", 0, count)
         )
         entries = zip(flat[::2], flat[1::2], strict=True)
         return [(member.decode("utf-8", "replace"), int(float(seq))) for member, seq in entries]
@@ -182,7 +183,7 @@ class RedisStore(Store):
         By score, not by name: a job that was published again meanwhile has another score by now, and stays.
         """
         if seqs:
-            index = self._names.index()
+            index = self._index
             await self._client.commands(*[("ZREMRANGEBYSCORE", index, seq, seq) for seq in seqs])
 
     def _command_done(self, error: StoreError | None) -> None:

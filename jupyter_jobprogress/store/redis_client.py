@@ -182,7 +182,7 @@ class RedisClient:
         try:
             if not connection.is_connected:
                 await connection.connect()  # type: ignore[no-untyped-call]
-            packed = connection.pack_commands(commands)
+            packed = _pack(connection, commands)
             await connection.send_packed_command(packed, check_health=False)
             for _ in commands:
                 try:
@@ -206,6 +206,12 @@ class RedisClient:
 
     def _learn(self, started: float, time_us: int) -> None:
         self._offset_us = time_us - (started + self._clock()) / 2 * 1e6
+
+
+def _pack(connection: AbstractConnection, commands: Sequence[Command]) -> list[bytes]:
+    if len(commands) == 1:
+        return connection.pack_command(*commands[0])
+    return connection.pack_commands(commands)
 
 
 def _connection_options(settings: Settings) -> tuple[type[AbstractConnection], dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Measurements of the product beside other designs. ``python -m benchmarks --help``."""
