@@ -79,7 +79,7 @@ class JobProgress(ExtensionApp):
         return Path(jupyter_data_dir()) / "jobprogress"
 
     def initialize_settings(self) -> None:
-        self._exported: dict[str, str] = {}
+        self._replaced: dict[str, str | None] = {}
         self._ticket_key = TicketKey(str(self._data_folder / "ticket.key"))
         self._service = Service(
             Settings(
@@ -117,15 +117,17 @@ class JobProgress(ExtensionApp):
             exported = {"JOBPROGRESS_URL": self.redis_url}
             if self.namespace:
                 exported["JOBPROGRESS_NAMESPACE"] = self.namespace
-        elif os.environ.get("JOBPROGRESS_URL"):
-            return
         else:
+            # Also over an inherited URL: that of another server, in whose terminal this one was started, would lead
+            # to states which no page of this server can show.
             exported = kernel_environment(serverapp, self._ticket_key)
-        self._exported = {name: value for name, value in exported.items() if os.environ.get(name) != value}
-        os.environ.update(self._exported)
+        self._replaced = {name: os.environ.get(name) for name in exported}
+        os.environ.update(exported)
 
     async def stop_extension(self) -> None:
-        for name, value in self._exported.items():
-            if os.environ.get(name) == value:
-                del os.environ[name]
+        for name, value in self._replaced.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         await self._service.close()

@@ -87,6 +87,9 @@ WAYS: dict[str, Start] = {
     "by default": lambda folder, env: jupyter_server(folder, environment=env),
     "with a base URL": lambda folder, env: jupyter_server(folder, "--ServerApp.base_url=/a%40b/c/", environment=env),
     "on a port that is taken": on_a_taken_port,
+    "in another server's terminal": lambda folder, env: jupyter_server(
+        folder, environment=env | {"JOBPROGRESS_URL": "http://127.0.0.1:9/jobprogress/", "JOBPROGRESS_TOKEN": "jp1.a.b"}
+    ),
     "on every address": lambda folder, env: jupyter_server(folder, "--ip=0.0.0.0", environment=env),
     "on IPv6": lambda folder, env: jupyter_server(folder, "--ip=::1", environment=env, host="[::1]"),
     "with a password": lambda folder, env: jupyter_server(

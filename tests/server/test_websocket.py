@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import websockets
+from jupyter_server.serverapp import ServerApp
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import WebSocketClientConnection
 
@@ -180,3 +182,41 @@ async def test_viewers_that_leave_leave_nothing_behind(connect: Connect, service
     async with asyncio.timeout(5):
         while service.fanout.viewer_count or service.fanout.job_count:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("size", [0, 50, 125, 126, 200, 40_000, 60_000])
+async def test_a_frame_of_any_length_arrives_whole(connect: Connect, service: Service, size: int) -> None:
+    await service.store.publish(state(n=0))
+    socket = await connect(*PATH, "job-1")
+    await receive(socket)
+
+    await service.store.publish(state(metadata={"x": "y" * size}, message="ü"))
+
+    assert (await receive(socket))["metadata"] == {"x": "y" * size}
+
+
+async def test_a_viewer_that_pauses_gets_whole_frames_and_the_newest_state(
+    jp_serverapp: ServerApp, http_server: Any, service: Service
+) -> None:
+    await service.store.publish(state(n=0))
+    port = next(iter(http_server._sockets.values())).getsockname()[1]
+    token = jp_serverapp.identity_provider.token
+    uri = f"ws://127.0.0.1:{port}{jp_serverapp.base_url}jobprogress/ws/jobs/job-1?token={token}"
+    # It takes a few frames into its own memory, and then no more from the socket.
+    async with websockets.connect(uri, max_queue=2, compression=None) as viewer:
+        while "seq" not in json.loads(await viewer.recv()):
+            pass
+
+        # 30 MB, far beyond what the kernel buffers for both ends.
+        for step in range(1, 1001):
+            await service.store.publish(state(n=step, metadata={"x": "y" * 30_000}))
+        await service.store.publish(state("job-1", "completed", n=1001))
+
+        seen = []
+        async with asyncio.timeout(20):
+            while 1001 not in seen[-1:]:
+                message = json.loads(await viewer.recv())
+                if "seq" in message:
+                    seen.append(message["n"])
+    assert seen == sorted(set(seen))
+    assert len(seen) < 1000
