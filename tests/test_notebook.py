@@ -69,8 +69,17 @@ def test_a_job_shows_its_bar_in_the_cell_that_starts_it(kernel: Kernel) -> None:
     outputs = kernel.run("job = Job('shown', total=2, title='Shown')")
 
     (shown,) = [output for output in outputs if output["type"] == "display_data"]
-    assert shown["data"][MIME_TYPE]["job_ids"] == ["shown"]
+    assert shown["data"]["text/plain"] == "shown: Waiting for the job"
     assert "application/vnd.jupyter.widget-view+json" in shown["data"]
+    # The store is in the kernel, where no renderer of a page could ask it.
+    assert MIME_TYPE not in shown["data"]
+
+
+def test_a_job_that_reports_to_a_server_is_left_to_the_renderer(kernel: Kernel) -> None:
+    outputs = kernel.run("job = Job('far', url='http://127.0.0.1:9/jobprogress/')")
+
+    (shown,) = [output for output in outputs if output["type"] == "display_data"]
+    assert shown["data"][MIME_TYPE] == {"job_ids": ["far"], "states": {}}
 
 
 def test_a_bar_without_a_server_is_fed_by_the_kernel(kernel: Kernel) -> None:
