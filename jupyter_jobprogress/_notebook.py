@@ -45,12 +45,15 @@ def show(job: Job) -> None:
 def relay(job: Job, feed: Callable[[bytes], object]) -> None:
     """Hand each state of a job to a bar that no server can feed, until the last one."""
 
+    stops: list[Callable[[], None]] = []
+
     def take(data: bytes) -> None:
         feed(data)
-        if decode_state(data).status.terminal:
-            stop()
+        # Called in another thread, perhaps before ``watch`` has returned: then one more state is fed.
+        if stops and decode_state(data).status.terminal:
+            stops[0]()
 
-    stop = job.watch(take)
+    stops.append(job.watch(take))
 
 
 def follow_cell(job: Job) -> None:

@@ -1,6 +1,6 @@
 """One frozen ``Settings``, made by three front doors: traits of the extension, arguments, environment.
 
-Environment (documented in docs/settings.md; a test compares the page with ``ENVIRONMENT``):
+docs/settings.md is the page for people; a test compares it with what is here.
 """
 
 from __future__ import annotations

@@ -58,6 +58,15 @@ class Stored(NamedTuple):
     status: Status
 
 
+def newer(stored: Stored, latest: Stored | None) -> bool:
+    """Whether a state is news after ``latest`` (rule 17)."""
+    if latest is None:
+        return True
+    if stored.seq is None or latest.seq is None:
+        return stored.data != latest.data
+    return stored.seq > latest.seq
+
+
 class _Head(Struct, frozen=True):
     job_id: str
     status: Status
@@ -270,5 +279,6 @@ __all__ = [
     "encode",
     "encode_state",
     "join_state",
+    "newer",
     "read_stored",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from jupyter_jobprogress.backoff import full_jitter_s
 from jupyter_jobprogress.errors import StoreError
-from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.protocol.messages import Stored, newer
 from jupyter_jobprogress.reporter.link import Link
 
 _log = logging.getLogger(__name__)
@@ -20,15 +20,14 @@ class Watch:
     def __init__(self, job_id: str, callback: Callable[[bytes], object]) -> None:
         self.job_id = job_id
         self._callback = callback
-        self._seq: int | None = None
+        self._latest: Stored | None = None
         self._stale = asyncio.Event()
 
     def pushed(self, stored: Stored) -> None:
         """Take a state from the store."""
-        if stored.seq is not None:
-            if self._seq is not None and stored.seq <= self._seq:
-                return
-            self._seq = stored.seq
+        if not newer(stored, self._latest):
+            return
+        self._latest = stored
         try:
             self._callback(stored.data)
         except Exception:  # noqa: BLE001 — outermost line of a callback

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from jupyter_jobprogress.backoff import full_jitter_s
 from jupyter_jobprogress.errors import StoreError
-from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.protocol.messages import Stored, newer
 from jupyter_jobprogress.store.base import Health, Store
 
 _log = logging.getLogger(__name__)
@@ -26,15 +26,6 @@ class Viewer(Protocol):
 
     def store_health(self, *, up: bool) -> None:
         """Learn that the store does not answer, or that what is watched was read again (rule 29)."""
-
-
-def newer(stored: Stored, latest: Stored | None) -> bool:
-    """Whether a state is news after ``latest`` (rule 17)."""
-    if latest is None:
-        return True
-    if stored.seq is None or latest.seq is None:
-        return stored.data != latest.data
-    return stored.seq > latest.seq
 
 
 class _Topic:
