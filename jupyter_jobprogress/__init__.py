@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from jupyter_jobprogress._version import __version__
 
 if TYPE_CHECKING:
-    from jupyter_jobprogress.errors import JobProgressError
+    from jupyter_jobprogress.errors import JobCancelled, JobProgressError
     from jupyter_jobprogress.protocol.state import State, Status
-    from jupyter_jobprogress.reporter.job import Job
+    from jupyter_jobprogress.reporter.decorator import track_job
+    from jupyter_jobprogress.reporter.job import Job, current_job
     from jupyter_jobprogress.reporter.progress_reporter import ProgressReporter
     from jupyter_jobprogress.reporter.track import track
     from jupyter_jobprogress.settings import Settings
@@ -21,17 +22,21 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Job": "reporter.job",
+    "JobCancelled": "errors",
     "JobProgress": "widget.bar",
     "JobProgressError": "errors",
     "ProgressReporter": "reporter.progress_reporter",
     "Settings": "settings",
     "State": "protocol.state",
     "Status": "protocol.state",
+    "current_job": "reporter.job",
     "track": "reporter.track",
+    "track_job": "reporter.decorator",
 }
 
 __all__ = [
     "Job",
+    "JobCancelled",
     "JobProgress",
     "JobProgressError",
     "ProgressReporter",
@@ -39,7 +44,9 @@ __all__ = [
     "State",
     "Status",
     "__version__",
+    "current_job",
     "track",
+    "track_job",
 ]
 
 

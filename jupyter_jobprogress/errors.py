@@ -10,6 +10,7 @@
     │   ├── NestingTooDeepError
     │   ├── TooManyMetricsError
     │   └── TooManySubscriptionsError
+    ├── JobCancelled
     ├── TicketError
     ├── ForbiddenError
     ├── SettingsError (also a ValueError)
@@ -152,6 +153,25 @@ class ForbiddenError(JobProgressError):
 
     def __str__(self) -> str:
         return f"Expected a credential that allows to {self.action} this job. Ask its owner for one."
+
+
+class JobCancelled(JobProgressError):
+    """Somebody asked to cancel this job. Raised in the job's own code, at its next ``update``, ``report`` or item.
+
+    Named for what it says and not an error: it is the way out of the work, as KeyboardInterrupt is.
+    """
+
+    code = "cancelled"
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(job_id)
+
+    def __str__(self) -> str:
+        return (
+            f"Job {self.job_id} was asked to cancel, and leaves its work here. Pass raise_on_cancel=False to look at "
+            "job.cancel_requested instead."
+        )
 
 
 class TicketError(JobProgressError):

@@ -12,6 +12,7 @@ import jupyter_jobprogress
 def test_the_public_names_are_these() -> None:
     assert jupyter_jobprogress.__all__ == [
         "Job",
+        "JobCancelled",
         "JobProgress",
         "JobProgressError",
         "ProgressReporter",
@@ -19,7 +20,9 @@ def test_the_public_names_are_these() -> None:
         "State",
         "Status",
         "__version__",
+        "current_job",
         "track",
+        "track_job",
     ]
     assert jupyter_jobprogress.__all__ == sorted(jupyter_jobprogress.__all__)
 

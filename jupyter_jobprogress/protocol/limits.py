@@ -21,6 +21,9 @@ NESTING = 16
 METRICS = 32
 """Most names in ``metrics``."""
 
+STAGES = 32
+"""Most stages in one state; further ones are not listed."""
+
 JOB_ID_LENGTH = 200
 """Longest job id, in characters, all of them ASCII."""
 

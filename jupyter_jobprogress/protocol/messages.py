@@ -33,17 +33,42 @@ class Outcome(StrEnum):
     ENDED = "ended"
 
 
+class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker adds to a job that another process owns (rule 33).
+
+    ``n`` is all that this worker has done so far, so that saying it twice does no harm. The others are its words, for
+    the owner to say; None where it has none.
+    """
+
+    n: float | int = 0
+    stage: str | None = None
+    message: str | None = None
+    metrics: dict[str, float | None] | None = None
+    metadata: dict[str, object] | None = None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether it says more than a number."""
+        return (self.stage, self.message, self.metrics, self.metadata) != (None, None, None, None)
+
+
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A store's answer to one update.
 
     ``seq`` and ``run`` are those of the newest stored state of the job. ``superseded``: a newer run has taken the job
     over. ``ended``: this run has had its terminal state. Neither is stored, neither is an error of the job.
+
+    ``added`` is the sum of what workers have contributed to the run; ``words`` is the newest contribution that said
+    something, the ``words_seq``-th of the run. They are for the owner of the job, who says them.
     """
 
     seq: int
     run: int | None
     outcome: Outcome = Outcome.ACCEPTED
     cancel_requested: bool = False
+    added: float | int = 0
+    words: Contribution | None = None
+    words_seq: int = 0
 
 
 class Stored(NamedTuple):
@@ -102,12 +127,16 @@ def check_state(state: State) -> State:
         check_job_id(state.parent_id)
     if state.progress is not None and not math.isfinite(state.progress):
         raise InvalidProgressError(state.progress)
-    if state.metrics is not None and len(state.metrics) > limits.METRICS:
-        raise TooManyMetricsError(len(state.metrics), limits.METRICS)
-    for value in (state.metadata, state.result):
+    _check_payload(state.metrics, state.metadata, state.result)
+    return state
+
+
+def _check_payload(metrics: dict[str, float | None] | None, *values: object) -> None:
+    if metrics is not None and len(metrics) > limits.METRICS:
+        raise TooManyMetricsError(len(metrics), limits.METRICS)
+    for value in values:
         if value is not None and (depth := depth_of(value)) > limits.NESTING:
             raise NestingTooDeepError(depth, limits.NESTING)
-    return state
 
 
 def encode_state(state: State) -> tuple[bytes, bytes]:
@@ -142,6 +171,25 @@ def join_state(body: bytes, *, seq: int, run: int | None, history: bytes = b"") 
     head = b'{"seq":%d,' % seq if run is None else b'{"seq":%d,"run":%d,' % (seq, run)
     tail = b',"history":' + history + b"}" if history else b"}"
     return head + body[1:-1] + tail
+
+
+def encode_contribution(contribution: Contribution) -> bytes:
+    """Return a contribution as JSON, fit to be stored.
+
+    Raises:
+        InvalidProgressError: its ``n`` is no finite number; TooManyMetricsError; NestingTooDeepError;
+        StateTooLargeError; InvalidMessageError.
+    """
+    if not math.isfinite(contribution.n):
+        raise InvalidProgressError(contribution.n)
+    _check_payload(contribution.metrics, contribution.metadata)
+    try:
+        data = _encoder.encode(contribution)
+    except (UnicodeEncodeError, TypeError) as exc:
+        raise InvalidMessageError(str(exc)) from exc
+    if len(data) > limits.STATE_BYTES:
+        raise StateTooLargeError(len(data), limits.STATE_BYTES)
+    return data
 
 
 def decode_state(data: bytes | str) -> State:
@@ -219,6 +267,14 @@ class Report(Struct, frozen=True, tag="report"):
     start: bool = False
 
 
+class Add(Struct, frozen=True, tag="add"):
+    job_id: str
+    part: str
+    contribution: Contribution
+    run: int | None = None
+    id: int | None = None
+
+
 class Read(Struct, frozen=True, tag="read"):
     job_ids: list[str]
     id: int | None = None
@@ -237,7 +293,7 @@ class Delete(Struct, frozen=True, tag="delete"):
     id: int | None = None
 
 
-Command = Subscribe | Unsubscribe | Cancel | Report | Read | ListJobs | Delete
+Command = Subscribe | Unsubscribe | Cancel | Report | Add | Read | ListJobs | Delete
 _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
@@ -259,8 +315,10 @@ def encode(message: object) -> bytes:
 
 
 __all__ = [
+    "Add",
     "Cancel",
     "Command",
+    "Contribution",
     "Delete",
     "History",
     "ListJobs",
@@ -277,6 +335,7 @@ __all__ = [
     "decode_state",
     "depth_of",
     "encode",
+    "encode_contribution",
     "encode_state",
     "join_state",
     "newer",

@@ -3,7 +3,9 @@
     what                      name (after "{namespace}:" where one is set)      type
     state                     job_status:{job_id}                               string, JSON
     push channel              job_progress:{job_id}                             channel
-    order, fence, cancel flag jobprogress:meta:{job_id}                         hash: seq run ended cancel
+    order, fence, cancel flag jobprogress:meta:{job_id}                         hash: seq run ended cancel added
+                                                                                words words_seq
+    work of each worker       jobprogress:parts:{job_id}                        hash: a number for each
     newest history            jobprogress:history:{job_id}                      string, JSON
     index of jobs             jobprogress:index                                 sorted set: job_id by seq
     probe of one subscriber   jobprogress:probe:{random}                        channel
@@ -13,6 +15,7 @@ The first two are the names of the original service. Rule 21.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -47,12 +50,24 @@ def make_job_id(title: str | None = None) -> str:
     return f"{stem}-{secrets.token_hex(8)[:15]}"
 
 
+def child_job_id(parent_id: str, name: str) -> str:
+    """Return the id of a part of a job: the same one for the same name, within the length of rule 1."""
+    stem = _NOT_IN_ID.sub("-", name) or "part"
+    whole = f"{parent_id}.{stem}"
+    if len(whole) <= JOB_ID_LENGTH and stem == name:
+        return whole
+    # Names that differ stay different, whatever was cut or replaced.
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{parent_id[: JOB_ID_LENGTH - 60]}.{stem[:40]}-{mark}"
+
+
 class JobNames(NamedTuple):
     """Names of one job."""
 
     state: str
     meta: str
     history: str
+    parts: str
     channel: str
 
 
@@ -77,6 +92,9 @@ class RedisNames:
     def history(self, job_id: str) -> str:
         return self._name(f"jobprogress:history:{check_job_id(job_id)}")
 
+    def parts(self, job_id: str) -> str:
+        return self._name(f"jobprogress:parts:{check_job_id(job_id)}")
+
     def index(self) -> str:
         return self._name("jobprogress:index")
 
@@ -86,7 +104,9 @@ class RedisNames:
     @lru_cache(maxsize=4096)  # noqa: B019 — frozen, and equal where its names are
     def of_job(self, job_id: str) -> JobNames:
         """Return all names of a job, checked once."""
-        return JobNames(self.state(job_id), self.meta(job_id), self.history(job_id), self.channel(job_id))
+        return JobNames(
+            self.state(job_id), self.meta(job_id), self.history(job_id), self.parts(job_id), self.channel(job_id)
+        )
 
     def job_of_channel(self, channel: str) -> str | None:
         """Return the job that a channel belongs to, or None for another channel."""

@@ -101,6 +101,12 @@ def number(value: object) -> int | float | None:
     return found if math.isfinite(found) else None
 
 
+def is_device_array(value: object) -> bool:
+    """Whether reading a value may have to wait until a device has computed it, as PyTorch and JAX do."""
+    kind = type(value)
+    return hasattr(kind, "item") and not kind.__module__.startswith("numpy")
+
+
 def metrics(values: Mapping[str, object]) -> dict[str, float | None]:
     """Return named scalars with names cut and values that are finite numbers or None."""
     return {text(name, limits.LABEL_BYTES): number(value) for name, value in values.items()}

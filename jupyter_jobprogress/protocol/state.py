@@ -55,6 +55,19 @@ class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metrics: dict[str, list[float | None]] = {}
 
 
+class Stage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One stage that a run has been in.
+
+    ``share`` is its part of the whole work, None where nobody said; ``progress`` that of the stage itself; both 0 to 1.
+    ``elapsed_s`` is the time that the run has spent in it.
+    """
+
+    name: str
+    share: float | None = None
+    progress: float | None = None
+    elapsed_s: float = 0.0
+
+
 class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One whole state of a job: stored, pushed and shown as one flat JSON object.
 
@@ -85,6 +98,7 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: str | None = None
     heartbeat_s: float | None = None
     metrics: dict[str, float | None] | None = None
+    stages: tuple[Stage, ...] | None = None
     history: History | None = None
     parent_id: str | None = None
     origin: Origin | None = None

@@ -8,9 +8,10 @@ import msgspec
 
 from jupyter_jobprogress.protocol.estimate import Estimator
 from jupyter_jobprogress.protocol.payload import fit_state, timestamp
-from jupyter_jobprogress.protocol.state import Origin, State
-from jupyter_jobprogress.reporter.facts import Facts, Number, progress_of
+from jupyter_jobprogress.protocol.state import Origin, Stage, State, Status
+from jupyter_jobprogress.reporter.facts import Facts, Number, counted, progress_of
 from jupyter_jobprogress.reporter.history import Series
+from jupyter_jobprogress.reporter.stages import Stages
 
 HISTORY_INTERVAL_S = 5.0
 """Least time between two states of one job with a history; the terminal one has it in any case."""
@@ -48,11 +49,14 @@ class Composer:
             origin=origin,
         )
         self._start_s = now_s
-        self._estimator = Estimator(now_s=now_s, n=n)
+        self._counting = Estimator(now_s=now_s, n=n)
+        # In stages the count starts again with each, and what remains follows from the whole.
+        self._whole: Estimator | None = None
         self._series = Series()
         self._history_s = now_s
         self._timestamp = started_at
         self._seen: tuple[Facts, Number | None] | None = None
+        self._labels = Stages()
         self._dropped: set[str] = set()
 
     def has_news(self, facts: Facts, n: Number | None) -> bool:
@@ -67,7 +71,7 @@ class Composer:
             self._seen = (facts, n)
         progress = progress_of(facts, n)
         if n is not None:
-            self._estimator.sample(now_s=now_s, n=n)
+            self._counting.sample(now_s=now_s, n=n)
         self._series.sample(t_s=now_s - self._start_s, progress=progress, metrics=facts.metrics, last=ended)
         history = None
         if ended or now_s - self._history_s >= HISTORY_INTERVAL_S:
@@ -88,12 +92,36 @@ class Composer:
             unit=facts.unit,
             n=n,
             total=facts.total,
-            rate_per_s=self._estimator.rate_per_s,
-            eta_s=None if ended else self._estimator.eta_s(facts.total),
+            rate_per_s=self._counting.rate_per_s,
+            eta_s=self._eta_s(facts, progress, now_s),
             metrics=facts.metrics,
+            stages=self._stages(facts, n, now_s),
             history=history,
         )
         return self._fit(state)
+
+    def _eta_s(self, facts: Facts, progress: float | None, now_s: float) -> float | None:
+        if facts.status.terminal:
+            return None
+        if facts.total is not None and facts.stages.share is None:
+            return self._counting.eta_s(facts.total)
+        if progress is None:
+            return None
+        if self._whole is None:
+            self._whole = Estimator(now_s=self._start_s, n=0.0)
+        self._whole.sample(now_s=now_s, n=progress)
+        return self._whole.eta_s(1.0)
+
+    def _stages(self, facts: Facts, n: Number | None, now_s: float) -> tuple[Stage, ...] | None:
+        done = 1.0 if facts.status is Status.COMPLETED else counted(facts, n)
+        if facts.stages.visits:
+            return facts.stages.shown(progress=done, now_s=now_s)
+        # Stages that are only named, as the original service has them, are listed by the time spent in them.
+        labels = self._labels
+        present = labels.visits[labels.present].name if labels.present >= 0 else ""
+        if facts.stage and facts.stage != present and not facts.status.terminal:
+            self._labels = labels.enter(facts.stage, weight=None, progress=None, now_s=now_s)
+        return self._labels.shown(progress=None, now_s=now_s)
 
     def _fit(self, state: State) -> State:
         if state.metadata is None and state.result is None:

@@ -2,84 +2,63 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Final
 
-from jupyter_jobprogress.protocol.messages import Outcome, Receipt
+from jupyter_jobprogress.errors import StoreError
+from jupyter_jobprogress.protocol.messages import Contribution, Outcome, Receipt
 from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.reporter.carrier import Carrier, Speaker
 from jupyter_jobprogress.reporter.composer import Composer
-from jupyter_jobprogress.reporter.facts import Facts, Number
+from jupyter_jobprogress.reporter.facts import Facts
 from jupyter_jobprogress.reporter.link import Link, wait_until
 
 POLL_S: Final = 0.1
 """Time between two looks at a job, so that it sends ten states a second at most. An eye follows no more."""
 
-_log = logging.getLogger(__name__)
+SHARED_POLL_S: Final = 0.2
+"""Time between two states of a job that workers contribute to: each brings back what they have done meanwhile."""
 
 
-class Delivery:
-    """Carries the states of one job to the store until its last word is there, or the store wants no more.
+class Delivery(Carrier):
+    """Carries the states of a job that this process owns.
 
-    ``words`` returns what the job says at this moment; ``on_receipt`` and ``on_over`` are called in the sender's loop.
-    ``heartbeat_s`` is None for a job that was attached: its owner answers for it. ``start`` asks for a new run.
+    ``heartbeat_s`` is None for a job that promised none. ``start`` asks for a new run.
     """
 
     def __init__(
         self,
         job_id: str,
+        speaker: Speaker,
         composer: Composer,
-        words: Callable[[], tuple[Facts, Number | None]],
         *,
         start: bool,
-        run: int | None,
         heartbeat_s: float | None,
-        on_receipt: Callable[[Receipt], None],
-        on_over: Callable[[bool], None],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.job_id = job_id
-        self.wake = asyncio.Event()
+        super().__init__(job_id, speaker)
         self._composer = composer
-        self._words = words
         self._start = start
-        self._run_number = run
+        self._run_number: int | None = None
         self._heartbeat_s = heartbeat_s
-        self._on_receipt = on_receipt
-        self._on_over = on_over
         self._clock = clock
         self._wall = wall
         self._sent: Facts | None = None
-        self._finishing = False
-
-    def finish(self) -> None:
-        """Send what is new and then stop: the process is about to end."""
-        self._finishing = True
-        self.wake.set()
-
-    async def run(self, link: Link) -> None:
-        """Own this job's reporting. ``on_over`` is told at the end whether the last word was delivered."""
-        delivered = False
-        try:
-            delivered = await self._carry(link)
-        except Exception:  # noqa: BLE001 — outermost line of a task
-            _log.exception("Reporting of job %s stopped by an error of its own; the job goes on.", self.job_id)
-        finally:
-            self._on_over(delivered)
+        self._shared = False
 
     async def _carry(self, link: Link) -> bool:
         due_s = sent_s = self._clock()
         while True:
             self.wake.clear()
-            facts, n = self._words()
-            beat = self._heartbeat_s is not None and self._clock() - sent_s >= self._heartbeat_s
-            if beat or self._start or self._composer.has_news(facts, n):
-                receipt = await link.deliver(self._newest, start=lambda: self._start, wake=self.wake)
+            words = self._speaker._words()
+            if self._start or self._asked or self._beats(sent_s) or self._composer.has_news(*words):
+                if words.facts.status.terminal and self._shared and not self._start:
+                    await self._collect(link)
+                self._asked = False
+                receipt = await link.deliver(self.job_id, self._newest, start=lambda: self._start, wake=self.wake)
                 sent_s = self._clock()
                 if (over := self._judge(receipt)) is not None:
                     return over
@@ -89,10 +68,23 @@ class Delivery:
             due_s = max(due_s + POLL_S, self._clock())
             await wait_until(self.wake, within_s=due_s - self._clock())
 
+    def _beats(self, sent_s: float) -> bool:
+        silence_s = self._clock() - sent_s
+        if self._shared and silence_s >= SHARED_POLL_S:
+            return True
+        return self._heartbeat_s is not None and silence_s >= self._heartbeat_s
+
+    async def _collect(self, link: Link) -> None:
+        """Learn what workers have done last: nothing is taken of them after the end."""
+        with suppress(StoreError):  # whoever cannot be asked cannot be told either, and the last word waits for both
+            receipt = await link.add(self.job_id, part="owner", contribution=Contribution(), run=self._run_number)
+            if receipt.outcome is Outcome.ACCEPTED:
+                self._speaker._on_receipt(receipt)
+
     def _newest(self) -> State:
-        facts, n = self._words()
-        self._sent = facts
-        return self._composer.compose(facts, n, run=self._run_number, now_s=self._clock(), wall_s=self._wall())
+        words = self._speaker._words()
+        self._sent = words.facts
+        return self._composer.compose(*words, run=self._run_number, now_s=self._clock(), wall_s=self._wall())
 
     def _judge(self, receipt: Receipt | None) -> bool | None:
         """Take a receipt in. Returns None to go on, else whether the last word is in the store."""
@@ -101,59 +93,9 @@ class Delivery:
             self._start = self._start and not last
             return False if last or self._finishing else None
         self._start = False
-        if receipt.outcome is Outcome.SUPERSEDED:
-            _log.warning(
-                "Job %s was started again elsewhere. This run goes on working and reports no more.", self.job_id
-            )
-            return False
-        if receipt.outcome is Outcome.ENDED:
-            # Ours, if the answer to an earlier attempt was lost; if not, somebody ended this run for us.
-            return last
+        if self._refused(receipt):
+            # Ended by us, if the answer to an earlier attempt was lost; if not, somebody ended this run for us.
+            return last and receipt.outcome is Outcome.ENDED
         self._run_number = receipt.run
-        self._on_receipt(receipt)
+        self._shared = self._speaker._on_receipt(receipt) or self._shared
         return True if last else None
-
-
-class Courier:
-    """Carries whole states of one job that somebody else composed. The newest waits; older ones give way to it."""
-
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
-        self.wake = asyncio.Event()
-        self._waiting: tuple[State, Future[None]] | None = None
-
-    def put(self, state: State, done: Future[None]) -> None:
-        """Take a state. ``done`` is resolved when it is delivered, given up, or no longer the newest."""
-        if self._waiting is not None:
-            resolve(self._waiting[1])
-        self._waiting = (state, done)
-        # Others wait for their turn: a loop that reports during an outage must not storm the store.
-        if state.status.terminal:
-            self.wake.set()
-
-    async def run(self, link: Link) -> None:
-        """Deliver until nothing waits. Without an ``await`` between the last look and the end nothing is missed."""
-        try:
-            while self._waiting is not None:
-                taken = self._waiting
-
-                def newest() -> State:
-                    nonlocal taken
-                    taken = self._waiting or taken
-                    return taken[0]
-
-                await link.deliver(newest, start=lambda: False, wake=self.wake)
-                resolve(taken[1])
-                if self._waiting is taken:
-                    self._waiting = None
-        except Exception:  # noqa: BLE001 — outermost line of a task
-            _log.exception("A state of job %s was lost by an error of the reporter.", self.job_id)
-        finally:
-            if self._waiting is not None:
-                resolve(self._waiting[1])
-
-
-def resolve(done: Future[None]) -> None:
-    """Resolve a future that its waiter may have given up."""
-    with suppress(InvalidStateError):
-        done.set_result(None)

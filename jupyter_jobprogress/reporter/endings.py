@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Final
 
+from jupyter_jobprogress.errors import JobCancelled
 from jupyter_jobprogress.protocol import limits
 from jupyter_jobprogress.protocol.payload import jsonable, text
 from jupyter_jobprogress.protocol.state import Status
@@ -50,6 +51,8 @@ def failed(error: BaseException | str, metadata: Mapping[str, object] | None) ->
 
 def ended_by(exc: BaseException, metadata: Mapping[str, object] | None) -> Changes:
     """End by an exception that leaves the work: an error fails it; an interrupt or a cancellation cancels it."""
+    if isinstance(exc, JobCancelled):
+        return cancelled("Cancelled on request")
     if isinstance(exc, Exception) or (isinstance(exc, SystemExit) and exc.code not in (None, 0)):
         return failed(exc, metadata)
     if isinstance(exc, KeyboardInterrupt):

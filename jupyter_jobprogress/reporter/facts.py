@@ -1,4 +1,4 @@
-"""What a job has said of itself, frozen: one assignment replaces all of it, and no reader sees half of a report."""
+"""What a job says of itself at one moment, made fit: the form in which the sender takes it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cache
 from msgspec import Struct
 
 from jupyter_jobprogress.protocol.state import Origin, Status
+from jupyter_jobprogress.reporter.stages import Stages
 
 Number = int | float
 
@@ -18,7 +19,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The newest words of a job, made fit by ``protocol.payload`` already.
 
     ``explicit`` is a progress that was given as such, while the count stood at ``explicit_n``: as soon as the count
-    moves on, ``n / total`` says more.
+    moves on, ``n / total`` says more. Where ``stages.share`` is not None, the count is that of the present stage.
     """
 
     status: Status = Status.PROCESSING
@@ -29,20 +30,28 @@ class Facts(Struct, frozen=True, kw_only=True):
     total: Number | None = None
     explicit: float | None = None
     explicit_n: Number | None = None
+    stages: Stages = Stages()
     metadata: dict[str, object] | None = None
     metrics: dict[str, float | None] | None = None
     result: object | None = None
     error: str | None = None
 
 
+def counted(facts: Facts, n: Number | None) -> float | None:
+    """Return the share of the counted work that is done, 0 to 1, or None where the amount of work is not known."""
+    if n is None or facts.total is None or facts.total <= 0:
+        return None
+    return min(1.0, max(0.0, n / facts.total))
+
+
 def progress_of(facts: Facts, n: Number | None) -> float | None:
-    """Return the share of work done, 0 to 1, or None where the amount of work is not known."""
-    counted = None
-    if n is not None and facts.total is not None and facts.total > 0:
-        counted = min(1.0, max(0.0, n / facts.total))
-    if facts.explicit is not None and (counted is None or n == facts.explicit_n or facts.status is Status.COMPLETED):
+    """Return the share of the whole work done, 0 to 1, or None where the amount of work is not known."""
+    part = counted(facts, n)
+    stages = facts.stages
+    whole = part if stages.share is None else min(1.0, stages.base + stages.share * (part or 0.0))
+    if facts.explicit is not None and (whole is None or n == facts.explicit_n or facts.status is Status.COMPLETED):
         return facts.explicit
-    return counted
+    return whole
 
 
 def own_origin() -> Origin:

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import threading
+import contextvars
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
-import msgspec
-
 from jupyter_jobprogress.protocol import limits
-from jupyter_jobprogress.protocol.messages import Receipt
-from jupyter_jobprogress.protocol.names import check_job_id, make_job_id
-from jupyter_jobprogress.protocol.payload import mapping, metrics, number, text, timestamp
+from jupyter_jobprogress.protocol.names import check_job_id, child_job_id, make_job_id
+from jupyter_jobprogress.protocol.payload import mapping, number
 from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.reporter import display as display_hooks
-from jupyter_jobprogress.reporter import endings, process
-from jupyter_jobprogress.reporter.composer import Composer
-from jupyter_jobprogress.reporter.delivery import Delivery
+from jupyter_jobprogress.reporter import endings, joining, process
 from jupyter_jobprogress.reporter.destination import destination
-from jupyter_jobprogress.reporter.facts import Facts, Number, own_origin
-from jupyter_jobprogress.reporter.sender import Sender
-from jupyter_jobprogress.reporter.words import Once, fit_progress
+from jupyter_jobprogress.reporter.facts import Facts, Number, counted
+from jupyter_jobprogress.reporter.reported import Reported
+from jupyter_jobprogress.reporter.said import label
+from jupyter_jobprogress.reporter.stages import announced, stage_name
+from jupyter_jobprogress.reporter.words import fit_progress
 from jupyter_jobprogress.settings import Settings
 
-GRACE_S: Final = 1.0
-"""How long after a loop was left the end of its cell or process may still tell that an error did it. An exception
-closes the loop's iterator on its way up, like ``break`` does, and the iterator cannot tell them apart."""
-
-PICKLE_WAIT_S: Final = 0.5
-"""How long pickling waits for the store to number the run, so that a worker can join it."""
+_current: Final[contextvars.ContextVar[Job | None]] = contextvars.ContextVar("jobprogress_current_job", default=None)
 
 
-class Job:
+def current_job() -> Job | None:
+    """Return the job whose ``with`` block or ``track_job`` function this code runs in, the innermost; or None."""
+    return _current.get()
+
+
+class Job(Reported):
     """One execution of some work, reported from its construction to its end.
 
     In a ``with`` block the job completes at the end of the block, fails with an exception and is cancelled by
-    KeyboardInterrupt, asyncio.CancelledError or GeneratorExit; the exception goes on. Without one, call ``complete``,
-    ``fail`` or ``cancel``. A job that is open when the process ends fails with the exception that ended the process,
-    or is cancelled.
+    JobCancelled, KeyboardInterrupt, asyncio.CancelledError or GeneratorExit; the exception goes on. Without one, call
+    ``complete``, ``fail`` or ``cancel``. A job that is open when the process ends fails with the exception that ended
+    the process, or is cancelled.
 
-    ``total``, ``initial`` and the counts count ``unit``. ``heartbeat_s`` is the longest silence in seconds, None for no
-    promise. ``url`` names the store, else the environment does; ``settings`` says all of it. All methods may be called
-    from any thread, and a thread of its own does the sending, at most ten times a second. In a forked or spawned child
-    a job may count and report, but not end.
+    ``total``, ``initial`` and the counts count ``unit``; ``initial`` is what an earlier run had done. ``stages``
+    announces stages by name, or with their weights, for ``stage``. ``heartbeat_s`` is the longest silence in seconds,
+    None for no promise. ``url`` names the store, else the environment does; ``settings`` says all of it. Where
+    somebody asks to cancel the job, its next ``update``, ``report`` or item raises JobCancelled, unless
+    ``raise_on_cancel`` is False. ``handle_sigterm`` ends all jobs of the process as cancelled at SIGTERM, and then
+    does what SIGTERM did before.
+
+    All methods may be called from any thread, and a thread of its own does the sending, at most ten times a second. A
+    forked or spawned child, or whoever calls ``join``, may count and report, and adds to what its owner has done; it
+    cannot end the job.
 
     Raises:
-        InvalidJobIdError: ``job_id`` or ``parent_id`` breaks rule 1. Nothing after the construction raises.
+        InvalidJobIdError: ``job_id`` or ``parent_id`` breaks rule 1. Nothing after the construction raises, but for
+            JobCancelled.
         SettingsError: ``url`` has a scheme that no store has.
     """
 
@@ -61,103 +64,169 @@ class Job:
         title: str | None = None,
         unit: str | None = None,
         initial: float = 0,
+        stages: Iterable[str] | Mapping[str, float] | None = None,
         parent_id: str | None = None,
         url: str | None = None,
         display: bool = True,
         heartbeat_s: float | None = limits.HEARTBEAT_S,
+        raise_on_cancel: bool = True,
+        handle_sigterm: bool = False,
         settings: Settings | None = None,
     ) -> None:
-        self._id = make_job_id(_label(title)) if job_id is None else check_job_id(job_id)
-        self._parent_id = None if parent_id is None else check_job_id(parent_id)
-        self._n: Number = number(initial) or 0
-        self._facts = Facts(title=_label(title), unit=_label(unit), total=number(total))
-        self._started_at = timestamp(time.time())
-        self._heartbeat_s = _positive(heartbeat_s)
-        self._settings = destination(url, settings)
-        self._init_process(owned=True, run=None)
+        super().__init__(
+            make_job_id(label(title)) if job_id is None else check_job_id(job_id),
+            title=title,
+            unit=unit,
+            total=total,
+            initial=initial,
+            stages=announced(stages),
+            parent_id=None if parent_id is None else check_job_id(parent_id),
+            heartbeat_s=heartbeat_s,
+            raise_on_cancel=raise_on_cancel,
+            settings=destination(url, settings),
+        )
+        if handle_sigterm:
+            process.handle_sigterm()
         if self._settings is not None:
-            self._report(start=True)
+            self._begin()
             if display:
                 display_hooks.call(display_hooks.on_start, self)
 
-    def _init_process(self, *, owned: bool, run: int | None) -> None:
-        """Set what belongs to this process and is not pickled."""
-        self._owned = owned
-        self._run = run
-        self._run_known = threading.Event()
-        self._over = threading.Event()
-        self._delivered = False
-        self._cancel_requested = False
-        self._abandoned_s: float | None = None
-        self._sender: Sender | None = None
-        self._delivery: Delivery | None = None
-        self._lock = threading.RLock()
-        self._once = Once()
+    @classmethod
+    def join(cls, job_id: str, *, url: str | None = None, settings: Settings | None = None) -> Job:
+        """Return a job that another process owns, to add to it: ``update`` counts on top of all others, exactly.
+
+        What it reports is said by the owner, within a fifth of a second while that lives. It cannot end the job.
+
+        Raises:
+            InvalidJobIdError, SettingsError
+        """
+        job = cls.__new__(cls)
+        joining.attach(job, check_job_id(job_id), destination(url, settings))
+        return job
+
+    # What a job does in its innermost loops. No clock, no lock, no call: see said.py.
 
     def update(self, n: float = 1) -> None:
-        """Count ``n`` more units of work done. Stores and returns: cheap enough for the innermost loop."""
+        """Count ``n`` more units of work done. Stores and returns: cheap enough for the innermost loop.
+
+        Raises:
+            JobCancelled: somebody asked for it.
+        """
+        if self._attention:
+            self._attend()
         try:
             self._n += n
         except Exception:  # noqa: BLE001 — whatever was passed, counting does not fail the work
             self._once.warn("n", "Job %s cannot count %.40r; it is ignored.", self._id, n)
 
+    # Not keyword-only: CPython looks each missing keyword-only argument up in a dict, a third of what this costs.
     def report(
         self,
-        *,
         stage: str | None = None,
         progress: float | None = None,
+        message: str | None = None,
+        metadata: Mapping[str, object] | None = None,
         n: float | None = None,
         total: float | None = None,
-        message: str | None = None,
-        metadata: dict[str, object] | None = None,
         title: str | None = None,
     ) -> None:
         """Say something new; what is None stays as it was.
 
         ``progress`` is 0 to 1 and holds until the count moves. ``n`` sets the count. ``metadata`` replaces the former.
+
+        Raises:
+            JobCancelled: somebody asked for it.
         """
-        changes: dict[str, object] = {}
-        if n is not None:
-            self._set_n(n)
-        if stage is not None:
-            changes["stage"] = text(stage, limits.LABEL_BYTES)
-        if message is not None:
-            changes["message"] = text(message, limits.TEXT_BYTES)
-        if title is not None:
-            changes["title"] = _label(title)
-        if total is not None:
-            changes["total"] = number(total)
-        if metadata is not None:
-            changes["metadata"] = mapping(metadata)
+        if self._attention:
+            self._attend()
         if progress is not None:
-            previous = self._facts.explicit
-            changes["explicit"] = fit_progress(progress, previous=previous, job_id=self._id, once=self._once)
-            changes["explicit_n"] = number(self._n)
-        self._say(changes)
+            try:
+                if 0.0 <= progress <= 1.0:
+                    self._explicit = progress
+                    self._explicit_n = self._n
+                else:
+                    self._say_progress(progress)
+            except Exception:  # noqa: BLE001 — whatever was passed, comparing it may raise
+                self._say_progress(progress)
+        if message is not None:
+            self._message = message
+        if stage is not None:
+            self._stage = stage
+        if metadata is not None or n is not None or total is not None or title is not None:
+            self._say(metadata, n, total, title)
+
+    def add(self, n: float = 1) -> None:
+        """Count as ``update`` does, under a lock: exact with threads of an interpreter without a GIL, too."""
+        with self._lock:
+            self.update(n)
 
     def log(self, **values: object) -> None:
-        """Report scalars by name, as ``loss=0.25``; others stay. What is not finite becomes null."""
-        found = metrics(values)
+        """Report scalars by name, as ``loss=0.25``; others stay. What is not finite becomes null.
+
+        A scalar on a GPU is read when it is sent, ten times a second at most, so that training does not wait for it.
+        """
+        if self._attention:
+            self._attend()
         with self._lock:
-            merged = {**(self._facts.metrics or {}), **found}
-            if len(merged) > limits.METRICS:
-                self._once.warn(
-                    "metrics", "Job %s logs more than %d metrics; the others are left out.", self._id, limits.METRICS
-                )
-                merged = dict(list(merged.items())[: limits.METRICS])
-            self._say({"metrics": merged})
+            self._merge_metrics(values)
+
+    def stage(
+        self, name: str, *, weight: float | None = None, total: float | None = None, unit: str | None = None
+    ) -> _StageBlock:
+        """Go into a stage, and count it anew: ``n`` starts at 0, ``total`` and ``unit`` are those of the stage.
+
+        The whole moves by the shares of the stages, as announced to ``Job(stages=…)``, or by ``weight``, 0 to 1: the
+        share of this one. Without either, the whole is what is counted. As a ``with`` block it is done at the end of
+        the block.
+        """
+        if self._attention:
+            self._attend()
+        name = stage_name(name)
+        with self._lock:
+            stages = self._stages.enter(name, weight=weight, progress=self._stage_progress(), now_s=time.monotonic())
+            if total is not None or stages.share is not None:
+                self._set_n(0)
+                self._total = total
+                self._explicit = None
+            if unit is not None:
+                self._unit = unit
+            self._stage = name
+            self._stages = stages
+        return _StageBlock(self, name)
+
+    def set_total(self, total: float | None) -> None:
+        """Say how much work there is; None: nobody knows."""
+        self._total = total
+
+    def child(self, name: str, *, total: float | None = None, title: str | None = None, unit: str | None = None) -> Job:
+        """Start a job that is a part of this one, as ``job.child("rank3")``. Viewers show it below, and add parts up.
+
+        Its id is that of this job, a dot, and the name, with other characters than those of rule 1 replaced by "-".
+        """
+        return Job(
+            child_job_id(self._id, str(name)),
+            total=total,
+            title=str(name) if title is None else title,
+            unit=unit,
+            parent_id=self._id,
+            display=False,
+            heartbeat_s=self._heartbeat_s,
+            raise_on_cancel=self._raise_on_cancel,
+            settings=self._settings,
+        )
 
     def complete(self, result: object = None, message: str = "Job completed") -> None:
         """End well. The first end wins."""
-        self._end(endings.completed(result, message))
+        self._end(lambda facts: endings.completed(result, message))
 
     def fail(self, error: BaseException | str) -> None:
         """End with an error; an exception brings its traceback along. The first end wins."""
-        self._end(endings.failed(error, self._facts.metadata))
+        self._end(lambda facts: endings.failed(error, facts.metadata))
 
     def cancel(self, message: str = "Job cancelled") -> None:
         """End before the work is done. The first end wins."""
-        self._end(endings.cancelled(message))
+        self._end(lambda facts: endings.cancelled(message))
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the last word is delivered, and return whether it was. For scripts and tests."""
@@ -180,19 +249,14 @@ class Job:
         return self._id
 
     @property
-    def n(self) -> Number:
-        """Units of work done."""
-        return self._n
-
-    @property
     def total(self) -> Number | None:
         """Units of work expected, or None."""
-        return self._facts.total
+        return number(self._total)
 
     @property
     def status(self) -> Status:
         """Where the job stands, as far as this process knows."""
-        return self._facts.status
+        return Status.PROCESSING if self._final is None else self._final.facts.status
 
     @property
     def run(self) -> int | None:
@@ -201,13 +265,13 @@ class Job:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked to cancel the job. Known after the next receipt."""
+        """Whether somebody asked to cancel the job. Known within a heartbeat, over a server at once."""
         return self._cancel_requested
 
     @property
     def closed(self) -> bool:
         """Whether the job has ended."""
-        return self.status.terminal
+        return self._final is not None
 
     @property
     def in_process(self) -> bool:
@@ -215,161 +279,68 @@ class Job:
         return self._settings is not None and self._settings.url is None
 
     def __enter__(self) -> Job:
+        self._within.append(_current.set(self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(ValueError, IndexError):  # entered in another context, as a generator may be
+            _current.reset(self._within.pop())
         if exc is None:
             self.complete()
         else:
             self._end_by(exc)
 
     def __repr__(self) -> str:
-        return f"Job({self._id!r}, n={self._n}, total={self.total}, status={self.status.value!r})"
+        return f"Job({self._id!r}, n={self.n}, total={self.total}, status={self.status.value!r})"
 
-    def _end_by(self, exc: BaseException) -> None:
-        self._end(endings.ended_by(exc, self._facts.metadata))
+    def __reduce__(self) -> tuple[Callable[..., Reported], tuple[object, ...]]:
+        return joining.reduce(self)
 
-    def _end_at_exit(self, fatal: BaseException | None) -> None:
-        if fatal is not None:
-            self._end_by(fatal)
-        self._settle(grace_s=0)
-        self.cancel("The process ended before the job did")
+    def _say(self, metadata: object, n: object, total: object, title: object) -> None:
+        if n is not None:
+            self._set_n(n)
+        if total is not None:
+            self._total = total
+        if title is not None:
+            self._title = title
+        if metadata is not None:
+            self._metadata = mapping(metadata)  # now, and not when it is sent: it may change until then
 
-    def _stop(self) -> None:
-        self._end(endings.stopped(number(self._n) or 0, self._facts.total))
-
-    def _abandon(self) -> None:
-        """Note that nothing counts any more. For finalizers: they run in the midst of anything, so it only stores."""
-        self._abandoned_s = time.monotonic()
-
-    def _settle(self, *, grace_s: float = GRACE_S) -> None:
-        """Take an abandoned job for stopped, unless an error has ended it within the time that errors need."""
-        if self._abandoned_s is not None and time.monotonic() - self._abandoned_s >= grace_s:
-            self._stop()
-
-    def _end(self, changes: endings.Changes) -> None:
-        if not self._owned or not self._replace(changes):
-            return
-        if self._sender is not None and self._delivery is not None:
-            self._sender.wake(self._delivery)
-        else:
-            self._on_over(False)
-
-    def _say(self, changes: endings.Changes) -> None:
-        self._replace(changes)
-        if self._delivery is None and not self._owned:
-            self._report(start=False)
-
-    def _replace(self, changes: endings.Changes) -> bool:
-        """Change what is said, and return whether it could be: nothing is said after the end."""
-        with self._lock:
-            while not self._facts.status.terminal:
-                before = self._facts
-                after = msgspec.structs.replace(before, **changes)
-                # A signal handler of the user may end the job right here, in this thread, which the lock lets in.
-                if self._facts is before:
-                    self._facts = after
-                    return True
-        return False
+    def _say_progress(self, progress: object) -> None:
+        """Take a progress that is no number of 0 to 1: fit now, so that the user hears of it."""
+        fitted = fit_progress(progress, previous=None, job_id=self._id, once=self._once)
+        if fitted is not None:
+            self._explicit, self._explicit_n = fitted, self._n
 
     def _set_n(self, n: object) -> None:
         found = number(n)
         if found is None:
             self._once.warn("n", "Job %s cannot count %.40r; it is ignored.", self._id, n)
         else:
-            self._n = found
+            self._n = found if self._loop is None else found - self._loop.done
 
-    def _words(self) -> tuple[Facts, Number | None]:
-        self._settle()
-        return self._facts, number(self._n)
+    def _stage_progress(self) -> float | None:
+        return counted(Facts(total=number(self._total)), number(self.n))
 
-    def _report(self, *, start: bool) -> None:
-        """Hand the job to the sender of this process."""
-        if self._settings is None:
-            return
-        composer = Composer(
-            job_id=self._id,
-            started_at=self._started_at,
-            heartbeat_s=self._heartbeat_s,
-            parent_id=self._parent_id,
-            origin=own_origin(),
-            now_s=time.monotonic(),
-            n=number(self._n) or 0,
-        )
-        self._delivery = Delivery(
-            self._id,
-            composer,
-            self._words,
-            start=start,
-            run=self._run,
-            # An attached job leaves the heartbeat to its owner: two would overwrite each other with old counts.
-            heartbeat_s=self._heartbeat_s if self._owned else None,
-            on_receipt=self._on_receipt,
-            on_over=self._on_over,
-        )
-        self._sender = process.sender_for(self._settings)
-        process.remember(self)
-        if not self._sender.add(self._delivery):
-            self._on_over(False)
-
-    def _on_receipt(self, receipt: Receipt) -> None:
-        self._run = receipt.run
-        self._cancel_requested = self._cancel_requested or receipt.cancel_requested
-        self._run_known.set()
-
-    def _on_over(self, delivered: bool) -> None:
-        self._delivered = delivered
-        process.forget(self)
-        self._run_known.set()
-        self._over.set()
-
-    def _forked(self) -> None:
-        self._settings = destination(None, self._settings)
-        self._init_process(owned=False, run=self._run)
-
-    def __reduce__(self) -> tuple[Callable[..., Job], tuple[object, ...]]:
-        """Pickle what another process needs to join this run. The token stays here: the environment has the child's."""
-        if self._delivery is not None:
-            self._run_known.wait(PICKLE_WAIT_S)
-        settings = None if self._settings is None else dataclasses.replace(self._settings, token=None)
-        words = (self._facts, self._n, self._started_at, self._heartbeat_s)
-        return _joined, (type(self), self._id, self._parent_id, self._run, settings, *words)
+    def _stage_done(self, name: str) -> None:
+        with self._lock:
+            stages = self._stages
+            if stages.present >= 0 and stages.visits[stages.present].name == name and self._total is not None:
+                self._set_n(self._total)
 
 
-def _joined(
-    cls: type[Job],
-    job_id: str,
-    parent_id: str | None,
-    run: int | None,
-    settings: Settings | None,
-    facts: Facts,
-    n: Number,
-    started_at: str,
-    heartbeat_s: float | None,
-) -> Job:
-    """Return the job that was pickled: itself in its own process, else one that joins its run."""
-    for job in process.open_jobs():
-        if isinstance(job, Job) and (job._id, job._started_at) == (job_id, started_at):
-            return job
-    job = cls.__new__(cls)
-    job._id, job._parent_id, job._facts, job._n = job_id, parent_id, facts, n
-    job._started_at, job._heartbeat_s = started_at, heartbeat_s
-    if settings is not None:
-        settings = dataclasses.replace(settings, token=os.environ.get("JOBPROGRESS_TOKEN") or None)
-        settings = destination(None, settings)
-    job._settings = settings
-    job._init_process(owned=False, run=run)
-    if not facts.status.terminal:
-        job._report(start=False)
-    return job
+class _StageBlock:
+    """A stage as a ``with`` block."""
 
+    def __init__(self, job: Job, name: str) -> None:
+        self._job = job
+        self._name = name
 
-def _label(value: str | None) -> str | None:
-    return None if value is None else text(value, limits.LABEL_BYTES)
+    def __enter__(self) -> Job:
+        return self._job
 
-
-def _positive(heartbeat_s: float | None) -> float | None:
-    found = number(heartbeat_s)
-    return found if found is not None and found > 0 else None
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if exc is None:
+            self._job._stage_done(self._name)

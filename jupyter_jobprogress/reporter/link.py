@@ -18,7 +18,7 @@ from jupyter_jobprogress.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from jupyter_jobprogress.protocol.messages import Receipt, Stored
+from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.settings import Settings, mask_url
 from jupyter_jobprogress.store.base import Listener, Store, Subscription
@@ -63,8 +63,9 @@ if hasattr(os, "register_at_fork"):
 class Link:
     """A store that may be away. Used in the sender's loop alone, by every job that reports to it."""
 
-    def __init__(self, settings: Settings, connect: Connect) -> None:
+    def __init__(self, settings: Settings, connect: Connect, *, on_cancel: Callable[[str], None]) -> None:
         self._settings = settings
+        self._on_cancel = on_cancel
         self._connect = connect
         self._store: Store | None = None
         self._down = False
@@ -86,23 +87,32 @@ class Link:
             wake.set()
 
     async def deliver(
-        self, newest: Callable[[], State], *, start: Callable[[], bool], wake: asyncio.Event
+        self, job_id: str, newest: Callable[[], State], *, start: Callable[[], bool], wake: asyncio.Event
     ) -> Receipt | None:
         """Publish until a receipt comes; each attempt sends what is newest by then.
 
         ``wake`` cuts a wait short. Returns None if the store will never take the state. Cancellation leaves the
         state delivered or not.
         """
+        return await self.until_taken(job_id, lambda: self._publish(newest(), start=start()), wake=wake)
+
+    async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        """Contribute to a job, once. Raises StoreError."""
+        return await self._guard(self.store().add(job_id, part=part, contribution=contribution, run=run))
+
+    async def until_taken(
+        self, job_id: str, attempt: Callable[[], Awaitable[Receipt]], *, wake: asyncio.Event
+    ) -> Receipt | None:
+        """Try until a receipt comes, as ``deliver`` does."""
         failures = 0
         denied = ""
         while True:
-            wake.clear()  # before the state is composed: whoever sets it later has something newer to say
-            state = newest()
+            wake.clear()  # before the attempt is composed: whoever sets it later has something newer to say
             answers = self._answers
             try:
-                receipt = await self._publish(state, start=start())
+                receipt = await attempt()
             except ProtocolError as exc:
-                _log.warning("The store does not take a state of job %s, and it is left out: %s", state.job_id, exc)
+                _log.warning("The store does not take a state of job %s, and it is left out: %s", job_id, exc)
                 return None
             except StoreDeniedError as exc:
                 denied = str(exc)
@@ -136,6 +146,7 @@ class Link:
             try:
                 with _connecting:
                     self._store = self._connect(self._settings)
+                    self._store.on_cancel = self._on_cancel
             except StoreError:
                 raise
             except Exception as exc:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from types import FrameType
 from typing import Final, Protocol
 
 from jupyter_jobprogress.reporter.sender import Sender
@@ -24,14 +27,17 @@ class OpenJob(Protocol):
     """A job that was started or attached here, and whose last word is not yet delivered."""
 
     def _end_at_exit(self, fatal: BaseException | None) -> None: ...
+    def _end_at_sigterm(self) -> None: ...
     def _forked(self) -> None: ...
 
 
-_lock = threading.Lock()
+# Reentrant: a signal handler may end jobs in the midst of a use of it, in the same thread.
+_lock = threading.RLock()
 _senders: dict[Settings, Sender] = {}
 _open_jobs: set[OpenJob] = set()
 _inherited: list[dict[Settings, Sender]] = []
 _exit_arranged = False
+_before_sigterm: Callable[[int, FrameType | None], object] | int | None = None
 
 
 def sender_for(settings: Settings) -> Sender:
@@ -98,11 +104,43 @@ def _at_exit() -> None:
     with _lock:
         senders = list(_senders.values())
         _senders.clear()
+    _deliver(senders, deadline_s)
+    for sender in senders:
+        sender.close(within_s=max(0.1, deadline_s - time.monotonic()))
+
+
+def _deliver(senders: Sequence[Sender], deadline_s: float) -> None:
+    """Wait until all that was said is delivered, or until the deadline."""
     for sender, finished in [(sender, sender.finish()) for sender in senders]:
         if not _wait(finished, deadline_s) and sender.busy:
             _log.warning("The process ends before the last states of %d jobs were delivered to the store.", sender.busy)
-    for sender in senders:
-        sender.close(within_s=max(0.1, deadline_s - time.monotonic()))
+
+
+def handle_sigterm() -> None:
+    """End open jobs as cancelled at SIGTERM, deliver that, and go on to what SIGTERM did before. Idempotent.
+
+    Outside the main thread, where Python sets no handlers, it says so and does nothing.
+    """
+    global _before_sigterm
+    if signal.getsignal(signal.SIGTERM) is _at_sigterm:
+        return
+    try:
+        _before_sigterm = signal.signal(signal.SIGTERM, _at_sigterm)
+    except ValueError:
+        _log.warning("SIGTERM is not handled: that can be asked for in the main thread only.")
+
+
+def _at_sigterm(number: int, frame: FrameType | None) -> None:
+    for job in open_jobs():
+        job._end_at_sigterm()
+    with _lock:
+        senders = list(_senders.values())
+    _deliver(senders, time.monotonic() + EXIT_BUDGET_S)
+    if callable(_before_sigterm):
+        _before_sigterm(number, frame)
+    elif _before_sigterm is not signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _wait(finished: Future[None], deadline_s: float) -> bool:
@@ -128,7 +166,7 @@ def _in_child() -> None:
     here would unregister the parent's connections.
     """
     global _lock, _senders, _exit_arranged
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     if _senders:
         _inherited.append(_senders)
     _senders = {}

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from jupyter_jobprogress.errors import StoreClosedError
 from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.protocol.state import State
-from jupyter_jobprogress.reporter.delivery import Courier, Delivery, resolve
+from jupyter_jobprogress.reporter.carrier import Carrier
+from jupyter_jobprogress.reporter.courier import Courier, resolve
 from jupyter_jobprogress.reporter.link import Connect, Link
 from jupyter_jobprogress.reporter.watch import Watch
 from jupyter_jobprogress.settings import Settings
@@ -52,12 +53,13 @@ class Sender:
 
     def __init__(self, settings: Settings, *, connect: Connect = connect_store) -> None:
         self.settings = settings
-        self._link = Link(settings, connect)
-        self._lock = threading.Lock()
+        self._link = Link(settings, connect, on_cancel=self._cancel_asked)
+        # Reentrant: a signal handler that ends jobs may come in the midst of a use of it, in the same thread.
+        self._lock = threading.RLock()
         self._loop: _Loop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._deliveries: dict[Delivery, asyncio.Task[None]] = {}
+        self._carriers: dict[Carrier, asyncio.Task[None]] = {}
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
@@ -69,15 +71,15 @@ class Sender:
     @property
     def busy(self) -> int:
         """Number of jobs that something is still to be sent for."""
-        return len(self._deliveries) + len(self._couriers)
+        return len(self._carriers) + len(self._couriers)
 
-    def add(self, delivery: Delivery) -> bool:
+    def add(self, carrier: Carrier) -> bool:
         """Carry a job's states from now on, until its last. False: this sender no longer works."""
-        return self._post(lambda: self._deliver(delivery))
+        return self._post(lambda: self._carry(carrier))
 
-    def wake(self, delivery: Delivery) -> None:
+    def wake(self, carrier: Carrier) -> None:
         """Look at a job at once: it has said its last word. Takes no lock, so that a finalizer may call it."""
-        self._nudge(delivery.wake.set)
+        self._nudge(carrier.wake.set)
 
     def submit(self, state: State) -> Future[None]:
         """Carry one whole state. The future is resolved when it is delivered, given up, or no longer the newest."""
@@ -172,10 +174,10 @@ class Sender:
         finally:
             loop.close()
 
-    def _deliver(self, delivery: Delivery) -> None:
-        task = asyncio.get_running_loop().create_task(delivery.run(self._link))
-        self._deliveries[delivery] = task
-        task.add_done_callback(lambda _: self._deliveries.pop(delivery, None))
+    def _carry(self, carrier: Carrier) -> None:
+        task = asyncio.get_running_loop().create_task(carrier.run(self._link))
+        self._carriers[carrier] = task
+        task.add_done_callback(lambda _: self._carriers.pop(carrier, None))
 
     def _forward(self, state: State, done: Future[None]) -> None:
         job_id = state.job_id
@@ -194,19 +196,24 @@ class Sender:
             # In the same step as the courier's last look: a state that comes later gets a courier of its own.
             del self._couriers[courier.job_id]
 
+    def _cancel_asked(self, job_id: str) -> None:
+        for carrier in self._carriers:
+            if carrier.job_id == job_id:
+                carrier.ask()
+
     async def _finish(self) -> None:
         self._link.hurry()
-        for delivery in self._deliveries:
-            delivery.finish()
+        for carrier in self._carriers:
+            carrier.finish()
         couriers = [(courier, task) for courier, task in self._couriers.values()]
         for courier, _ in couriers:
             courier.wake.set()
-        tasks = [*self._deliveries.values(), *(task for _, task in couriers)]
+        tasks = [*self._carriers.values(), *(task for _, task in couriers)]
         if tasks:
             await asyncio.wait(tasks)
 
     async def _close(self) -> None:
-        tasks = [*self._watches, *self._deliveries.values(), *(task for _, task in self._couriers.values())]
+        tasks = [*self._watches, *self._carriers.values(), *(task for _, task in self._couriers.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

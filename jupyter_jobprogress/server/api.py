@@ -116,7 +116,7 @@ class CancelHandler(_Handler):
     @authorized("execute")
     async def post(self, job_id: str) -> None:
         try:
-            found = await self._service.store.request_cancel(self._job_id(job_id))
+            found = await self._service.reporters.request_cancel(self._job_id(job_id))
         except StoreError as exc:
             self._unavailable(exc)
             return

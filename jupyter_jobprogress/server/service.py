@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from jupyter_jobprogress.protocol.codes import CloseCode
 from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.server.grants import Grant
+from jupyter_jobprogress.server.reporters import Reporters
 from jupyter_jobprogress.server.session import Session
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect
@@ -20,6 +21,7 @@ class Service:
         self.settings = settings
         self.store = connect(settings)
         self.fanout = Fanout(self.store)
+        self.reporters = Reporters(self.store)
         self._sessions: dict[Session, Callable[[CloseCode, str], None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -36,6 +38,7 @@ class Service:
         session = Session(
             store=self.store,
             fanout=self.fanout,
+            reporters=self.reporters,
             settings=self.settings,
             grant=grant,
             send=send,

@@ -23,12 +23,13 @@ from jupyter_jobprogress.errors import (
 )
 from jupyter_jobprogress.protocol import messages
 from jupyter_jobprogress.protocol.codes import CloseCode
-from jupyter_jobprogress.protocol.messages import Stored, encode
+from jupyter_jobprogress.protocol.messages import Outcome, Receipt, Stored, encode
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.tickets import Action
 from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.server.grants import Grant
 from jupyter_jobprogress.server.mailbox import Mailbox, MailboxFullError
+from jupyter_jobprogress.server.reporters import Reporters
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Store
 
@@ -52,6 +53,7 @@ class Session:
         *,
         store: Store,
         fanout: Fanout,
+        reporters: Reporters,
         settings: Settings,
         grant: Grant,
         send: Callable[[bytes], Awaitable[None]],
@@ -61,6 +63,8 @@ class Session:
     ) -> None:
         self._store = store
         self._fanout = fanout
+        self._reporters = reporters
+        self._reports: set[str] = set()
         self._settings = settings
         self._grant = grant
         self._close = close
@@ -88,6 +92,9 @@ class Session:
         """Forget the client and end its tasks. Idempotent."""
         self._stopped = True
         self._fanout.leave(self)
+        for job_id in self._reports:
+            self._reporters.forget(job_id, self)
+        self._reports.clear()
         self._intervals_s.clear()
         self._mailbox.close()
         tasks = [*self._tasks, *self._commands]
@@ -99,6 +106,10 @@ class Session:
     def deliver(self, stored: Stored) -> None:
         """Put a state in the mailbox, at the pace that the client asked for."""
         self._mailbox.put_state(stored, interval_s=self._intervals_s.get(stored.job_id, 0.0))
+
+    def cancel(self, job_id: str) -> None:
+        """Tell the client that a job which it reports is asked to cancel (rule 19)."""
+        self._put({"type": "cancel", "job_id": job_id})
 
     def store_health(self, *, up: bool) -> None:
         """Pass on whether the store answers (rule 29)."""
@@ -144,7 +155,15 @@ class Session:
                 self._check("report", command.state.job_id)
                 messages.check_state(command.state)
                 receipt = await self._store.publish(command.state, start=command.start)
+                self._reported(command.state.job_id, receipt, ended=command.state.status.terminal)
                 self._answer("receipt", command.id, {"job_id": command.state.job_id, **structs.asdict(receipt)})
+            case messages.Add():
+                self._check("report", command.job_id)
+                receipt = await self._store.add(
+                    command.job_id, part=command.part, contribution=command.contribution, run=command.run
+                )
+                self._reported(command.job_id, receipt)
+                self._answer("receipt", command.id, {"job_id": command.job_id, **structs.asdict(receipt)})
             case messages.Read():
                 for job_id in command.job_ids:
                     self._check("watch", job_id)
@@ -158,10 +177,19 @@ class Session:
                 self._put_states("page", command.id, page.jobs, next=page.next)
             case messages.Cancel():
                 self._check("cancel", command.job_id)
-                self._answer("done", command.id, {"found": await self._store.request_cancel(command.job_id)})
+                self._answer("done", command.id, {"found": await self._reporters.request_cancel(command.job_id)})
             case messages.Delete():
                 self._check("cancel", command.job_id)
                 self._answer("done", command.id, {"found": await self._store.delete(command.job_id)})
+
+    def _reported(self, job_id: str, receipt: Receipt, *, ended: bool = False) -> None:
+        """Note whom to wake when this job is asked to cancel."""
+        if ended or receipt.outcome is not Outcome.ACCEPTED:
+            self._reports.discard(job_id)
+            self._reporters.forget(job_id, self)
+        elif not self._stopped:  # meanwhile
+            self._reports.add(job_id)
+            self._reporters.note(job_id, self)
 
     async def _subscribe(self, command: messages.Subscribe) -> None:
         job_ids = list(dict.fromkeys(command.job_ids))

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from jupyter_jobprogress.protocol.messages import Receipt, Stored
+from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State, Status
 
 
@@ -72,6 +72,10 @@ class Store(ABC):
     """Set by who wants to know: called in the event loop when ``health.up`` changes. After a loss ``gap`` comes first,
     and then the news that the store is up. Must not block, await or raise."""
 
+    on_cancel: Callable[[str], None] | None = None
+    """Set by who reports: called in the event loop with the id of a job that somebody asks to cancel, by a store that
+    hears of it at once. Others tell it in the next receipt. Must not block, await or raise."""
+
     @property
     @abstractmethod
     def label(self) -> str:
@@ -97,6 +101,14 @@ class Store(ABC):
             ProtocolError: the state breaks a rule or a limit. Nothing is stored.
 
         After a cancellation or StoreUnavailableError the state may or may not be stored; publishing it again is safe.
+        """
+
+    @abstractmethod
+    async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        """Replace what the worker ``part`` (a name that keeps rule 1) has contributed to a job (rule 33).
+
+        No state changes and none is pushed: the job's owner learns the sum, and the words, in its next receipt. ``run``
+        is the fencing number, and None joins whichever run is the newest. Safe to repeat.
         """
 
     @abstractmethod

@@ -27,26 +27,31 @@ CREATE TABLE IF NOT EXISTS jobs (
     parent_id TEXT,
     state BLOB NOT NULL,
     history BLOB NOT NULL,
+    shared BLOB NOT NULL DEFAULT x'',
     expires_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_seq ON jobs (seq);
 CREATE INDEX IF NOT EXISTS jobs_by_expiry ON jobs (expires_us);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
+_FROM_VERSION_1: Final = "ALTER TABLE jobs ADD COLUMN shared BLOB NOT NULL DEFAULT x''"
 
-_COLUMNS: Final = "job_id, seq, run, ended, cancel, status, parent_id, state, history, expires_us"
+_COLUMNS: Final = "job_id, seq, run, ended, cancel, status, parent_id, state, history, shared, expires_us"
 # >= and not >: the cancel flag changes without a new seq.
 _UPSERT: Final = f"""
-INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, run = excluded.run, ended = excluded.ended,
     cancel = excluded.cancel, status = excluded.status, parent_id = excluded.parent_id, state = excluded.state,
-    history = excluded.history, expires_us = excluded.expires_us
+    history = excluded.history, shared = excluded.shared, expires_us = excluded.expires_us
 WHERE excluded.seq >= jobs.seq
 """
 
 
 class Row(NamedTuple):
-    """One job. ``state`` is the encoded state as pushed, without history, which is kept beside it."""
+    """One job. ``state`` is the encoded state as pushed, without history, which is kept beside it.
+
+    ``shared`` is a ``rules.Shared`` as JSON, empty where no worker has contributed.
+    """
 
     job_id: str
     fence: Fence
@@ -54,6 +59,7 @@ class Row(NamedTuple):
     parent_id: str | None
     state: bytes
     history: bytes
+    shared: bytes
     expires_us: int
 
     def values(self) -> tuple[object, ...]:
@@ -86,6 +92,8 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             # A terminal state that was acknowledged must be on the disk, not in the page cache.
             connection.execute("PRAGMA synchronous = FULL")
+            if connection.execute("PRAGMA user_version").fetchone() == (1,):
+                connection.execute(_FROM_VERSION_1)
             connection.executescript(_SCHEMA)
             self._connection = connection
         return self._connection

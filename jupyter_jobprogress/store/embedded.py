@@ -14,14 +14,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+import msgspec
+
 from jupyter_jobprogress.errors import StoreClosedError, StoreUnavailableError
-from jupyter_jobprogress.protocol.messages import Outcome, Receipt, Stored, encode_state, join_state
+from jupyter_jobprogress.protocol.messages import (
+    Contribution,
+    Outcome,
+    Receipt,
+    Stored,
+    encode_contribution,
+    encode_state,
+    join_state,
+)
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
 from jupyter_jobprogress.store.database import Database, Row
-from jupyter_jobprogress.store.rules import Fence, admit
+from jupyter_jobprogress.store.rules import Fence, Shared, admit, receipt, refuses
 
 FLUSH_S: Final = 0.5
 """Longest time that a state which is not terminal is in memory alone."""
@@ -74,8 +84,9 @@ class EmbeddedStore(Store):
         now_us = self.now_us()
         fence_before = before.fence if before else Fence()
         outcome, fence = admit(fence_before, run=state.run, start=start, terminal=state.status.terminal, now_us=now_us)
+        shared = Shared() if before is None or fence.run != fence_before.run else _shared(before)
         if outcome is not Outcome.ACCEPTED:
-            return Receipt(seq=fence.seq, run=fence.run, outcome=outcome, cancel_requested=fence.cancel)
+            return receipt(fence, shared, outcome)
         run = fence.run if start else state.run
         ttl_s = self._settings.terminal_ttl_s if state.status.terminal else self._settings.ttl_s
         row = Row(
@@ -85,6 +96,7 @@ class EmbeddedStore(Store):
             state.parent_id,
             join_state(body, seq=fence.seq, run=run),
             history or (before.history if before and not start else b""),
+            _encode_shared(shared),
             now_us + int(ttl_s * 1e6),
         )
         self._keep(row)
@@ -92,7 +104,22 @@ class EmbeddedStore(Store):
             await self._flush()
         pushed = join_state(body, seq=fence.seq, run=run, history=history)
         self._push(Stored(state.job_id, pushed, fence.seq, state.status))
-        return Receipt(seq=fence.seq, run=fence.run, cancel_requested=fence.cancel)
+        return receipt(fence, shared)
+
+    async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        self._check_open()
+        check_job_id(part)
+        encode_contribution(contribution)
+        row = await self._fetch(job_id)
+        if row is None:
+            # The owner will bring its state back, and this worker says again what it has done.
+            return Receipt(seq=0, run=run)
+        shared = _shared(row)
+        if (refused := refuses(row.fence, run)) is not None:
+            return receipt(row.fence, shared, refused)
+        shared = shared.add(part, contribution)
+        self._keep(row._replace(shared=_encode_shared(shared)))
+        return receipt(row.fence, shared)
 
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
         self._check_open()
@@ -278,6 +305,17 @@ class EmbeddedStore(Store):
             excess = len(self._rows) - MEMORY_JOBS
             for job_id in [job_id for job_id in self._rows if job_id not in self._dirty][: max(excess, 0)]:
                 del self._rows[job_id]
+
+
+_shared_decoder: Final = msgspec.json.Decoder(Shared)
+
+
+def _shared(row: Row) -> Shared:
+    return _shared_decoder.decode(row.shared) if row.shared else Shared()
+
+
+def _encode_shared(shared: Shared) -> bytes:
+    return msgspec.json.encode(shared) if shared.parts else b""
 
 
 def _stored(row: Row) -> Stored:

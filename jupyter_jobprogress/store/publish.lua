@@ -2,9 +2,11 @@
 -- and 20). The order and fencing are those of store/rules.py, the splicing that of protocol/messages.py.
 --
 -- KEYS[1] state     string: the JSON that was stored last, without history
--- KEYS[2] meta      hash: seq, run (newest), ended (the run that had its terminal state), cancel (flag of `run`)
+-- KEYS[2] meta      hash: seq, run (newest), ended (the run that had its terminal state), cancel (flag of `run`), and
+--                   of `run` what add.lua keeps there: added, words, words_seq
 -- KEYS[3] history   string: the newest history as JSON
 -- KEYS[4] index     sorted set: job ids by seq
+-- KEYS[5] parts     hash: what each worker has contributed to `run`
 --
 -- ARGV[1] body      the state as a JSON object without seq, run and history
 -- ARGV[2] history   JSON, or "" where this update brings none
@@ -16,7 +18,7 @@
 -- ARGV[8] channel
 -- ARGV[9] job_id
 --
--- Returns {seq, run or 0, outcome, cancel requested (0 or 1), time of the store in microseconds}.
+-- Returns {seq, run or 0, outcome, cancel requested (0 or 1), time of the store in microseconds, added, words, words_seq}.
 
 local body, history, run = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local start, terminal, ttl_ms = ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
@@ -27,15 +29,16 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
-local meta = redis.call('HMGET', KEYS[2], 'seq', 'run', 'ended', 'cancel')
+local meta = redis.call('HMGET', KEYS[2], 'seq', 'run', 'ended', 'cancel', 'added', 'words', 'words_seq')
 local last, newest, ended, cancel = tonumber(meta[1]) or 0, tonumber(meta[2]), tonumber(meta[3]), meta[4]
+local added, words, words_seq = meta[5] or '0', meta[6] or '', tonumber(meta[7]) or 0
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
 if not start and run and newest and run <= newest then
   local refused = run < newest and 'superseded' or run == ended and 'ended'
   if refused then
-    return {last, newest, refused, cancel and 1 or 0, now_us}
+    return {last, newest, refused, cancel and 1 or 0, now_us, added, words, words_seq}
   end
 end
 
@@ -45,6 +48,7 @@ end
 if redis.acl_check_cmd then
   if not (redis.acl_check_cmd('SET', KEYS[1], '', 'PX', '1') and redis.acl_check_cmd('HSET', KEYS[2], 'seq', '1')
       and redis.acl_check_cmd('HDEL', KEYS[2], 'cancel') and redis.acl_check_cmd('PEXPIRE', KEYS[3], '1')
+      and redis.acl_check_cmd('PEXPIRE', KEYS[5], '1') and redis.acl_check_cmd('DEL', KEYS[5])
       and redis.acl_check_cmd('SET', KEYS[3], '') and redis.acl_check_cmd('DEL', KEYS[3])
       and redis.acl_check_cmd('ZADD', KEYS[4], '1', '') and redis.acl_check_cmd('ZREM', KEYS[4], '')
       and redis.acl_check_cmd('PUBLISH', channel, '')) then
@@ -67,8 +71,9 @@ state = state .. string.sub(body, 2, -2)
 redis.call('SET', KEYS[1], state .. '}', 'PX', ttl_ms)
 
 if run and (start or run ~= newest) then
-  redis.call('HDEL', KEYS[2], 'ended', 'cancel')
-  newest, cancel = run, false
+  redis.call('HDEL', KEYS[2], 'ended', 'cancel', 'added', 'words', 'words_seq')
+  redis.call('DEL', KEYS[5])
+  newest, cancel, added, words, words_seq = run, false, '0', '', 0
 end
 if run and terminal then
   redis.call('HSET', KEYS[2], 'seq', digits(seq), 'run', digits(run), 'ended', digits(run))
@@ -78,6 +83,7 @@ else
   redis.call('HSET', KEYS[2], 'seq', digits(seq))
 end
 redis.call('PEXPIRE', KEYS[2], ttl_ms)
+redis.call('PEXPIRE', KEYS[5], ttl_ms)
 
 if history ~= '' then
   redis.call('SET', KEYS[3], history, 'PX', ttl_ms)
@@ -96,4 +102,4 @@ if last == 0 then
 end
 
 redis.call('PUBLISH', channel, state .. (history ~= '' and ',"history":' .. history or '') .. '}')
-return {seq, newest or 0, 'accepted', cancel and 1 or 0, now_us}
+return {seq, newest or 0, 'accepted', cancel and 1 or 0, now_us, added, words, words_seq}

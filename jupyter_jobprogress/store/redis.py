@@ -15,7 +15,14 @@ from typing import Final
 import msgspec
 
 from jupyter_jobprogress.errors import StoreError
-from jupyter_jobprogress.protocol.messages import Outcome, Receipt, Stored, encode_state
+from jupyter_jobprogress.protocol.messages import (
+    Contribution,
+    Outcome,
+    Receipt,
+    Stored,
+    encode_contribution,
+    encode_state,
+)
 from jupyter_jobprogress.protocol.names import RedisNames, check_job_id
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.settings import Settings
@@ -33,7 +40,9 @@ SCAN: Final = 256
 _log = logging.getLogger(__name__)
 
 _PUBLISH: Final = Script("publish.lua")
+_ADD: Final = Script("add.lua")
 _CANCEL: Final = Script("cancel.lua")
+_contributions: Final = msgspec.json.Decoder(Contribution)
 
 
 class _Parent(msgspec.Struct):
@@ -80,9 +89,9 @@ class RedisStore(Store):
         self._client.check_open()
         body, history = encode_state(state)
         names, terminal = self._names.of_job(state.job_id), state.status.terminal
-        seq, run, outcome, cancel, _ = await self._client.script(
+        reply = await self._client.script(
             _PUBLISH,
-            (names.state, names.meta, names.history, self._index),
+            (names.state, names.meta, names.history, self._index, names.parts),
             (
                 body,
                 history,
@@ -96,7 +105,25 @@ class RedisStore(Store):
             ),
             time_at=4,
         )
-        return Receipt(seq=seq, run=run or None, outcome=Outcome(outcome.decode()), cancel_requested=bool(cancel))
+        seq, run, outcome, cancel, _, *shared = reply
+        return _receipt(seq, run, outcome, cancel, *shared)
+
+    async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        self._client.check_open()
+        data = encode_contribution(contribution)
+        names = self._names.of_job(job_id)
+        reply = await self._client.script(
+            _ADD,
+            (names.meta, names.parts),
+            (
+                check_job_id(part),
+                repr(contribution.n),
+                data if contribution.has_words else b"",
+                "" if run is None else run,
+                self._ttl_ms,
+            ),
+        )
+        return _receipt(*reply)
 
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
         self._client.check_open()
@@ -146,7 +173,7 @@ class RedisStore(Store):
 
     async def delete(self, job_id: str) -> bool:
         names = self._names
-        keys = (names.state(job_id), names.meta(job_id), names.history(job_id))
+        keys = (names.state(job_id), names.meta(job_id), names.history(job_id), names.parts(job_id))
         deleted, _ = await self._client.commands(("DEL", *keys), ("ZREM", self._index, job_id))
         return bool(deleted)
 
@@ -204,6 +231,20 @@ class RedisStore(Store):
 
 def _milliseconds(seconds: float) -> int:
     return max(1, math.ceil(seconds * 1000))
+
+
+def _receipt(seq: int, run: int, outcome: bytes, cancel: int, added: bytes, words: bytes, words_seq: int) -> Receipt:
+    """Read the reply of a script."""
+    total = float(added)
+    return Receipt(
+        seq=seq,
+        run=run or None,
+        outcome=Outcome(outcome.decode()),
+        cancel_requested=bool(cancel),
+        added=int(total) if total.is_integer() else total,
+        words=_contributions.decode(words) if words else None,
+        words_seq=words_seq,
+    )
 
 
 def _join(state: bytes | None, history: bytes | None) -> bytes | None:

@@ -22,7 +22,14 @@ from jupyter_jobprogress.errors import (
     StoreUnavailableError,
 )
 from jupyter_jobprogress.protocol import messages
-from jupyter_jobprogress.protocol.messages import Receipt, Stored, encode_state, read_stored
+from jupyter_jobprogress.protocol.messages import (
+    Contribution,
+    Receipt,
+    Stored,
+    encode_contribution,
+    encode_state,
+    read_stored,
+)
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.settings import Settings, mask_url
@@ -97,6 +104,13 @@ class RemoteStore(Store):
         encode_state(state)  # raises here what the server would answer
         answer = await self._ask(messages.Report(state=state, id=next(self._ids), start=start))
         return _receipts.decode(answer)
+
+    async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        encode_contribution(contribution)
+        command = messages.Add(
+            job_id=check_job_id(job_id), part=check_job_id(part), contribution=contribution, run=run, id=next(self._ids)
+        )
+        return _receipts.decode(await self._ask(command))
 
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
         checked = [check_job_id(job_id) for job_id in job_ids]
@@ -198,6 +212,9 @@ class RemoteStore(Store):
         future = self._pending.get(answer.id) if answer.id is not None else None
         if answer.type == "":
             self._push(read_stored(answer.job_id, data))
+        elif answer.type == "cancel":
+            if self.on_cancel is not None:
+                self.on_cancel(answer.job_id)
         elif answer.type == "store":
             self._set_health(Health(answer.up, "" if answer.up else "the server cannot reach its store"))
         elif future is not None and not future.done():

@@ -1,10 +1,12 @@
-"""Order and fencing of rules 11 to 16, pure. ``publish.lua`` says the same inside Redis."""
+"""Order and fencing of rules 11 to 16 and 33, pure. The Lua files say the same inside Redis."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from jupyter_jobprogress.protocol.messages import Outcome
+from msgspec import Struct
+
+from jupyter_jobprogress.protocol.messages import Contribution, Outcome, Receipt
 
 
 class Fence(NamedTuple):
@@ -14,6 +16,43 @@ class Fence(NamedTuple):
     run: int | None = None
     ended: bool = False
     cancel: bool = False
+
+
+class Shared(Struct, frozen=True, omit_defaults=True):
+    """What workers have contributed to the present run: a number each, and the newest words of them all."""
+
+    parts: dict[str, float | int] = {}
+    words: Contribution | None = None
+    words_seq: int = 0
+
+    def add(self, part: str, contribution: Contribution) -> Shared:
+        """Return what is known with the newest of one worker in place of its former."""
+        parts = {**self.parts, part: contribution.n}
+        if not contribution.has_words:
+            return Shared(parts, self.words, self.words_seq)
+        return Shared(parts, contribution, self.words_seq + 1)
+
+
+def receipt(fence: Fence, shared: Shared, outcome: Outcome = Outcome.ACCEPTED) -> Receipt:
+    """Answer one update."""
+    return Receipt(
+        seq=fence.seq,
+        run=fence.run,
+        outcome=outcome,
+        cancel_requested=fence.cancel,
+        added=sum(shared.parts.values()),
+        words=shared.words,
+        words_seq=shared.words_seq,
+    )
+
+
+def refuses(fence: Fence, run: int | None) -> Outcome | None:
+    """Say why nothing more is taken of a run, or None where it is."""
+    if run is None or fence.run is None or run > fence.run:
+        return None
+    if run < fence.run:
+        return Outcome.SUPERSEDED
+    return Outcome.ENDED if fence.ended else None
 
 
 def admit(fence: Fence, *, run: int | None, start: bool, terminal: bool, now_us: int) -> tuple[Outcome, Fence]:
@@ -27,10 +66,8 @@ def admit(fence: Fence, *, run: int | None, start: bool, terminal: bool, now_us:
         return Outcome.ACCEPTED, Fence(seq, seq, terminal)
     if run is None:
         return Outcome.ACCEPTED, fence._replace(seq=seq)
-    if fence.run is not None and run < fence.run:
-        return Outcome.SUPERSEDED, fence
+    if (refused := refuses(fence, run)) is not None:
+        return refused, fence
     if run == fence.run:
-        if fence.ended:
-            return Outcome.ENDED, fence
         return Outcome.ACCEPTED, fence._replace(seq=seq, ended=terminal)
     return Outcome.ACCEPTED, Fence(seq, run, terminal)

@@ -7,7 +7,7 @@ import time
 from typing import Literal, NamedTuple
 
 from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
-from jupyter_jobprogress.protocol.messages import Receipt
+from jupyter_jobprogress.protocol.messages import Contribution, Receipt
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.embedded import EmbeddedStore
@@ -34,9 +34,19 @@ class FaultyStore(EmbeddedStore):
 
     async def publish(self, state: State, *, start: bool = False) -> Receipt:
         at_s = time.monotonic()
-        fault = self.fault
-        if fault is not None:
+        if self.fault is not None:
             self.published.append(Published(at_s, state, start, False))
+        await self._fail()
+        receipt = await super().publish(state, start=start)
+        self.published.append(Published(at_s, state, start, True))
+        return receipt
+
+    async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        await self._fail()
+        return await super().add(job_id, part=part, contribution=contribution, run=run)
+
+    async def _fail(self) -> None:
+        fault = self.fault
         if fault == "refuses":
             raise StoreUnavailableError("faulty", "it refuses")
         if fault == "denies":
@@ -45,9 +55,6 @@ class FaultyStore(EmbeddedStore):
             raise ZeroDivisionError
         if fault == "hangs":
             await asyncio.Event().wait()
-        receipt = await super().publish(state, start=start)
-        self.published.append(Published(at_s, state, start, True))
-        return receipt
 
     @property
     def stored(self) -> list[State]:

@@ -1,0 +1,240 @@
+"""What is behind a job: its end, its sender, and its life in a forked or spawned child. ``Job`` is the face of it."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from jupyter_jobprogress.errors import JobCancelled
+from jupyter_jobprogress.protocol.messages import Contribution, Receipt
+from jupyter_jobprogress.protocol.payload import number, timestamp
+from jupyter_jobprogress.reporter import endings, process
+from jupyter_jobprogress.reporter.carrier import Carrier, Words
+from jupyter_jobprogress.reporter.composer import Composer
+from jupyter_jobprogress.reporter.contribution import Contributing
+from jupyter_jobprogress.reporter.delivery import Delivery
+from jupyter_jobprogress.reporter.destination import destination
+from jupyter_jobprogress.reporter.facts import Facts, Number, own_origin
+from jupyter_jobprogress.reporter.loops import Loop
+from jupyter_jobprogress.reporter.said import Said
+from jupyter_jobprogress.reporter.sender import Sender
+from jupyter_jobprogress.reporter.stages import Stages
+from jupyter_jobprogress.settings import Settings
+
+GRACE_S: Final = 1.0
+"""How long after a loop was left the end of its cell or process may still tell that an error did it. An exception
+closes the loop's iterator on its way up, like ``break`` does, and the iterator cannot tell them apart."""
+
+
+class Reported(Said):
+    """One execution of some work, and what this process does to have it known."""
+
+    def __init__(
+        self,
+        job_id: str,
+        *,
+        title: object,
+        unit: object,
+        total: object,
+        initial: object,
+        stages: Stages,
+        parent_id: str | None,
+        heartbeat_s: object,
+        raise_on_cancel: bool,
+        settings: Settings | None,
+        owned: bool = True,
+    ) -> None:
+        super().__init__(job_id, title=title, unit=unit, total=total, stages=stages)
+        self._parent_id = parent_id
+        self._n = number(initial) or 0
+        self._started_at: str | None = timestamp(time.time()) if owned else None
+        beat_s = number(heartbeat_s)
+        self._heartbeat_s = beat_s if beat_s is not None and beat_s > 0 else None
+        self._raise_on_cancel = raise_on_cancel
+        self._settings = settings
+        self._init_process(owned=owned, run=None)
+
+    def _init_process(self, *, owned: bool, run: int | None) -> None:
+        """Set what belongs to this process and is not pickled."""
+        self._init_facts()
+        self._owned = owned
+        self._run = run
+        self._run_known = threading.Event()
+        self._over = threading.Event()
+        self._delivered = False
+        self._final: Words | None = None
+        self._added: Number = 0
+        self._words_seq = 0
+        self._cancel_requested = False
+        self._abandoned_s: float | None = None
+        self._loop: Loop | None = None
+        # The contexts of ``with`` blocks that this job is in.
+        self._within: list[contextvars.Token[Any]] = []
+        self._sender: Sender | None = None
+        self._carrier: Carrier | None = None
+        self._lock = threading.RLock()
+        # True: ``_attend`` has something to do before the job goes on. What ``update`` and ``report`` look at first.
+        self._attention = not owned
+
+    @property
+    def n(self) -> Number:
+        """Units of work done by this process, and, as far as its owner knows, by those who joined the job."""
+        if self._final is not None:
+            return (self._final.n or 0) + self._added
+        loop = self._loop
+        n = self._n if loop is None else self._n + loop.done
+        return n + self._added if self._added else n
+
+    def _attend(self) -> None:
+        """Do what has to be done before the job goes on."""
+        if not self._owned and self._carrier is None and self._final is None:
+            self._begin()
+        if self._cancel_requested and self._raise_on_cancel and self._final is None:
+            if not self._within and self._loop is None:
+                self._end(lambda facts: endings.ended_by(JobCancelled(self._id), facts.metadata))
+            raise JobCancelled(self._id)
+        self._attention = False
+
+    def _check(self) -> None:
+        """Leave the loop if somebody asked for it."""
+        if self._cancel_requested and self._raise_on_cancel and self._final is None:
+            exc = JobCancelled(self._id)
+            self._end_by(exc)
+            raise exc
+
+    def _end_by(self, exc: BaseException) -> None:
+        self._end(lambda facts: endings.ended_by(exc, facts.metadata))
+
+    def _end_at_exit(self, fatal: BaseException | None) -> None:
+        if fatal is not None:
+            self._end_by(fatal)
+        self._settle(grace_s=0)
+        self._end(lambda facts: endings.cancelled("The process ended before the job did"))
+
+    def _end_at_sigterm(self) -> None:
+        self._end(lambda facts: endings.cancelled("Terminated"))
+
+    def _stop(self) -> None:
+        self._end(lambda facts: endings.stopped(number(self.n) or 0, facts.total))
+
+    def _abandon(self) -> None:
+        """Note that nothing counts any more. For finalizers: they run in the midst of anything, so it only stores."""
+        self._abandoned_s = time.monotonic()
+
+    def _settle(self, *, grace_s: float = GRACE_S) -> None:
+        """Take an abandoned job for stopped, unless an error has ended it within the time that errors need."""
+        if self._abandoned_s is not None and time.monotonic() - self._abandoned_s >= grace_s:
+            self._stop()
+
+    def _end(self, change: Callable[[Facts], endings.Changes]) -> None:
+        if not self._owned:
+            return
+        with self._lock:
+            if self._final is not None:
+                return
+            n = number(self.n - self._added)
+            facts = self._fit()
+            final = Words(msgspec.structs.replace(facts, **change(facts)), n)
+            # A signal handler of the user may have ended the job right here, in this thread, which the lock lets in.
+            if self._final is None:
+                self._final = final
+            if self._loop is not None:
+                self._loop.release()
+        if self._sender is not None and self._carrier is not None:
+            self._sender.wake(self._carrier)
+        else:
+            self._on_over(False)
+
+    # What the sender's loop calls.
+
+    def _words(self) -> Words:
+        self._settle()
+        final = self._final
+        if final is None:
+            return Words(self._facts(), number(self.n))
+        return final if not self._added else final._replace(n=(final.n or 0) + self._added)
+
+    def _contribution(self) -> Contribution:
+        """Say what this process has done for a job of another: all that it counted, and what it said itself."""
+        facts = self._facts()
+        return Contribution(
+            n=number(self.n) or 0,
+            stage=facts.stage or None,
+            message=facts.message or None,
+            metrics=facts.metrics,
+            metadata=facts.metadata,
+        )
+
+    def _on_receipt(self, receipt: Receipt) -> bool:
+        self._run = receipt.run
+        self._run_known.set()
+        if receipt.cancel_requested and not self._cancel_requested:
+            self._cancel_requested = True
+            if self._raise_on_cancel:
+                self._attention = True
+                if self._loop is not None:
+                    self._loop.interrupt()
+        if not self._owned or (receipt.added == self._added and receipt.words_seq == self._words_seq):
+            return False
+        self._added = receipt.added
+        if receipt.words is not None and receipt.words_seq > self._words_seq:
+            self._repeat(receipt.words)
+        self._words_seq = receipt.words_seq
+        return True
+
+    def _repeat(self, words: Contribution) -> None:
+        """Say what a worker said."""
+        self._stage = self._stage if words.stage is None else words.stage
+        self._message = self._message if words.message is None else words.message
+        self._metadata = self._metadata if words.metadata is None else words.metadata
+        if words.metrics is not None:
+            with self._lock:
+                self._merge_metrics(words.metrics)
+
+    def _on_over(self, delivered: bool) -> None:
+        self._delivered = delivered
+        process.forget(self)
+        self._run_known.set()
+        self._over.set()
+
+    def _begin(self) -> None:
+        """Hand the job to the sender of this process."""
+        with self._lock:
+            if self._settings is None or self._carrier is not None:
+                return
+            self._carrier = self._delivery() if self._owned else self._contributing()
+            self._sender = process.sender_for(self._settings)
+        process.remember(self)
+        if not self._sender.add(self._carrier):
+            self._on_over(False)
+
+    def _delivery(self) -> Carrier:
+        composer = Composer(
+            job_id=self._id,
+            started_at=self._started_at or timestamp(time.time()),
+            heartbeat_s=self._heartbeat_s,
+            parent_id=self._parent_id,
+            origin=own_origin(),
+            now_s=time.monotonic(),
+            n=number(self._n) or 0,
+        )
+        return Delivery(self._id, self, composer, start=True, heartbeat_s=self._heartbeat_s)
+
+    def _contributing(self) -> Carrier:
+        return Contributing(self._id, self, run=self._run, started_at=self._started_at)
+
+    def _forked(self) -> None:
+        self._disown(destination(None, self._settings), run=self._run)
+
+    def _disown(self, settings: Settings | None, *, run: int | None) -> None:
+        """Belong to another process from now on: what is counted and said here is added to what the owner says."""
+        self._n = 0
+        self._stage = self._message = ""
+        self._metadata = self._metrics = self._explicit = None
+        self._settings = settings
+        self._init_process(owned=False, run=run)

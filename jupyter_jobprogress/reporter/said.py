@@ -1,0 +1,134 @@
+"""What a job has said, as it was said. Storing it is all that a job pays for; making it fit is the sender's work.
+
+Several threads write these attributes without a lock. Under the GIL that is exact: CPython changes threads, and runs
+signal handlers, where a function begins, a loop turns or a call returns, and there is nothing of that between reading
+and writing them in ``Job.update`` and ``Job.report``. Without a GIL a count could be lost there; ``Job.add`` counts
+under a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jupyter_jobprogress.protocol import limits
+from jupyter_jobprogress.protocol.payload import is_device_array, metrics, number, text
+from jupyter_jobprogress.reporter.facts import Facts, Number
+from jupyter_jobprogress.reporter.stages import Stages
+from jupyter_jobprogress.reporter.words import Once
+
+
+class Said:
+    """The raw words of one job, and the facts that follow from them.
+
+    In slots: CPython calls the methods of an object of 30 attributes or more, subclasses counted, a fifth slower.
+    """
+
+    __slots__ = (
+        "_attention",
+        "_explicit",
+        "_explicit_n",
+        "_facts_told",
+        "_id",
+        "_message",
+        "_metadata",
+        "_metrics",
+        "_n",
+        "_once",
+        "_stage",
+        "_stages",
+        "_title",
+        "_told",
+        "_total",
+        "_unit",
+    )
+
+    _attention: bool
+    _n: Number
+
+    def __init__(self, job_id: str, *, title: object, unit: object, total: object, stages: Stages) -> None:
+        self._id = job_id
+        self._stage: object = ""
+        self._message: object = ""
+        self._title = title
+        self._unit = unit
+        self._total = total
+        self._explicit: object = None
+        self._explicit_n: object = None
+        self._metadata: dict[str, object] | None = None
+        self._metrics: dict[str, object] | None = None
+        self._stages = stages
+        self._init_facts()
+
+    def _init_facts(self) -> None:
+        """Set what belongs to this process and is not pickled."""
+        self._once = Once()
+        self._told: tuple[object, ...] | None = None
+        self._facts_told = Facts()
+
+    def _facts(self) -> Facts:
+        """Return what is said now, made fit: the same object until something new is said."""
+        told = (
+            self._stage,
+            self._message,
+            self._title,
+            self._unit,
+            self._total,
+            self._explicit,
+            self._explicit_n,
+            self._metadata,
+            self._metrics,
+            self._stages,
+        )
+        if self._told is None or any(new is not old for new, old in zip(told, self._told, strict=True)):
+            self._facts_told = self._fit()
+            self._told = told
+        return self._facts_told
+
+    def _fit(self) -> Facts:
+        return Facts(
+            stage=text(self._stage, limits.LABEL_BYTES),
+            message=text(self._message, limits.TEXT_BYTES),
+            title=label(self._title),
+            unit=label(self._unit),
+            total=self._fit_total(),
+            explicit=number(self._explicit),
+            explicit_n=number(self._explicit_n),
+            stages=self._stages,
+            metadata=self._metadata,
+            metrics=None if self._metrics is None else metrics(self._metrics),
+        )
+
+    def _fit_total(self) -> Number | None:
+        total = number(self._total)
+        if self._total is not None and (total is None or total < 0):
+            self._once.warn(
+                "total", "Job %s expects a total of %.40r, which is no amount; it is ignored.", self._id, self._total
+            )
+            return None
+        return total
+
+    def _merge_metrics(self, values: Mapping[str, object]) -> None:
+        """Take newest scalars. Those that a device may still compute are read when they are sent."""
+        merged = dict(self._metrics or {})
+        for name, value in values.items():
+            merged[name] = detached(value) if is_device_array(value) else number(value)
+        if len(merged) > limits.METRICS:
+            self._once.warn(
+                "metrics", "Job %s logs more than %d metrics; the others are left out.", self._id, limits.METRICS
+            )
+            merged = dict(list(merged.items())[: limits.METRICS])
+        self._metrics = merged
+
+
+def detached(value: object) -> object:
+    """Return an array without its graph of gradients, which must not live as long as its number is remembered."""
+    try:
+        detach = getattr(value, "detach", None)
+        return value if detach is None else detach()
+    except Exception:  # noqa: BLE001 — a library of its own kind; the number is read as it is
+        return value
+
+
+def label(value: object) -> str | None:
+    """Return a title or unit made fit."""
+    return None if value is None else text(value, limits.LABEL_BYTES)
