@@ -1,0 +1,158 @@
+"""One job, many hands: whoever joins a job adds to it, and its owner says so."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from jupyter_jobprogress.errors import InvalidJobIdError, JobCancelled
+from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.reporter.job import Job
+from jupyter_jobprogress.reporter.sender import Sender
+from jupyter_jobprogress.settings import Settings
+from tests.support.faulty_store import FaultyStore
+
+Read = Callable[[str], State]
+Until = Callable[..., None]
+
+pytestmark = pytest.mark.usefixtures("sender")
+
+
+@pytest.fixture
+def owner(settings: Settings, until: Until) -> Job:
+    job = Job("shared", total=100, settings=settings, heartbeat_s=0.5)
+    until(lambda: job.run)
+    return job
+
+
+def test_what_is_joined_adds_to_what_its_owner_counts(
+    owner: Job, settings: Settings, store: FaultyStore, read: Read, until: Until
+) -> None:
+    workers = [Job.join("shared", settings=settings) for _ in range(4)]
+
+    owner.update(2)
+    for worker in workers:
+        worker.update(5)
+        worker.add(1)
+    until(lambda: owner.n == 26)
+    until(lambda: store.stored[-1].n == 26)
+
+    assert store.stored[-1].progress == 0.26
+    for worker in workers:
+        worker.update(4)
+        worker.complete()  # not its to end
+        assert worker.n == 10
+    until(lambda: owner.n == 42)
+    owner.complete()
+    assert owner.wait(5)
+    assert (read("shared").n, read("shared").status) == (42, Status.COMPLETED)
+
+
+def test_the_last_word_waits_for_what_was_added_before(
+    owner: Job, settings: Settings, read: Read, until: Until
+) -> None:
+    worker = Job.join("shared", settings=settings)
+    worker.update(1)
+    until(lambda: owner.n == 1)
+    worker.update(9)
+    # Delivered by the worker, unknown to the owner: it looks again before it ends.
+    until(lambda: worker._carrier is not None)
+    sent = threading.Event()
+    original = worker._on_receipt
+
+    def on_receipt(receipt):  # type: ignore[no-untyped-def]
+        sent.set()
+        return original(receipt)
+
+    worker._on_receipt = on_receipt  # type: ignore[method-assign]
+    assert sent.wait(5)
+    owner.complete()
+
+    assert owner.wait(5)
+    assert read("shared").n == 10
+
+
+def test_what_is_joined_may_say_something(owner: Job, settings: Settings, store: FaultyStore, until: Until) -> None:
+    worker = Job.join("shared", settings=settings)
+    owner.report(message="waiting for workers", metadata={"kept": True})
+
+    worker.report(stage="fit", message="from a worker")
+    worker.log(loss=0.5)
+
+    until(lambda: store.stored[-1].metrics == {"loss": 0.5})
+    state = store.stored[-1]
+    assert (state.stage, state.message, state.metadata) == ("fit", "from a worker", {"kept": True})
+    owner.report(message="from the owner")
+    until(lambda: store.stored[-1].message == "from the owner")
+    owner.cancel()
+    assert owner.wait(5)
+
+
+def test_what_is_joined_is_cancelled_with_its_owner(
+    owner: Job, sender: Sender, settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    worker = Job.join("shared", settings=settings)
+    worker.update()
+    sender._run(lambda: store.request_cancel("shared")).result(5)
+
+    worker.update()
+    until(lambda: worker.cancel_requested)
+    with pytest.raises(JobCancelled):
+        worker.update()
+    until(lambda: owner.cancel_requested)
+    with pytest.raises(JobCancelled):
+        owner.update()
+    assert owner.wait(5)
+
+
+def test_a_job_is_pickled_without_its_token_and_joins_its_run(settings: Settings, until: Until) -> None:
+    with Job("pickled", settings=settings) as job:
+        until(lambda: job.run)
+        assert pickle.loads(pickle.dumps(job)) is job
+    secret = Settings(token="secret-token")
+    with Job("secret", settings=secret) as other:
+        assert b"secret-token" not in pickle.dumps(other)
+        other.wait(0.1)
+    assert other.wait(5)
+
+
+def test_threads_of_one_process_count_exactly(owner: Job, until: Until) -> None:
+    def work() -> None:
+        for _ in range(20_000):
+            owner.update()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert owner.n == 160_000
+    owner.complete()
+    assert owner.wait(5)
+
+
+def test_a_child_is_a_job_of_its_own_below_its_parent(settings: Settings, read: Read) -> None:
+    with Job("parent", settings=settings) as job:
+        with job.child("rank3", total=4) as child:
+            child.update(4)
+        odd = job.child("rank / ünï")
+        odd.complete()
+        long = job.child("x" * 500)
+        long.complete()
+
+    for one in (job, child, odd, long):
+        assert one.wait(5)
+    assert child.id == "parent.rank3"
+    assert (read("parent.rank3").parent_id, read("parent.rank3").title) == ("parent", "rank3")
+    assert odd.id.startswith("parent.rank-")
+    assert len(long.id) <= 200
+    assert job.child("rank / ünï").id == odd.id != job.child("rank - ünï").id
+
+
+def test_a_bad_id_is_refused_when_it_is_joined(settings: Settings) -> None:
+    with pytest.raises(InvalidJobIdError):
+        Job.join("no spaces", settings=settings)
