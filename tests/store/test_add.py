@@ -19,7 +19,6 @@ from jupyter_jobprogress.store.embedded import EmbeddedStore
 from tests.store.test_store import open_store, read_one, store  # noqa: F401 — fixtures
 from tests.support.jobs import make_state
 
-
 VERSION_1 = """
 CREATE TABLE jobs (job_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, run INTEGER, ended INTEGER NOT NULL,
     cancel INTEGER NOT NULL, status TEXT NOT NULL, parent_id TEXT, state BLOB NOT NULL, history BLOB NOT NULL,
@@ -135,11 +134,11 @@ async def test_a_database_of_an_earlier_version_is_taken_over(tmp_path: Path) ->
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
 
-    store = EmbeddedStore(Settings(database=str(path)))
+    taken_over = EmbeddedStore(Settings(database=str(path)))
     try:
-        assert (await store.read(["old"]))["old"].status is Status.COMPLETED
-        run = (await store.publish(make_state("old"), start=True)).run
-        await store.add("old", part="a", contribution=Contribution(n=3), run=run)
-        assert (await store.publish(make_state("old", run=run))).added == 3
+        assert (await taken_over.read(["old"]))["old"].status is Status.COMPLETED
+        run = (await taken_over.publish(make_state("old"), start=True)).run
+        await taken_over.add("old", part="a", contribution=Contribution(n=3), run=run)
+        assert (await taken_over.publish(make_state("old", run=run))).added == 3
     finally:
-        await store.close()
+        await taken_over.close()
