@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store.base import Page
 from jupyter_jobprogress.store.embedded import EmbeddedStore
 
 Fault = Literal["refuses", "denies", "hangs", "breaks"]
@@ -44,6 +45,10 @@ class FaultyStore(EmbeddedStore):
     async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
         await self._fail()
         return await super().add(job_id, part=part, contribution=contribution, run=run)
+
+    async def list(self, **filters: Any) -> Page:
+        await self._fail()
+        return await super().list(**filters)
 
     async def _fail(self) -> None:
         fault = self.fault
