@@ -216,7 +216,8 @@ def read_stored(job_id: str, data: bytes) -> Stored:
     if len(data) > limits.STATE_BYTES + limits.HISTORY_BYTES + 1024:
         raise StateTooLargeError(len(data), limits.STATE_BYTES)
     try:
-        data.decode()  # msgspec skips unknown fields unread, and one bad byte would break a whole text frame
+        if not data.isascii():
+            data.decode()  # msgspec skips unknown fields unread, and one bad byte would break a whole text frame
         head = _head_decoder.decode(data)
         if head.job_id == job_id:
             return Stored(job_id, data, head.seq, head.status)

@@ -39,6 +39,9 @@ SCAN: Final = 256
 
 _log = logging.getLogger(__name__)
 
+_UP: Final = Health(True)
+_OUTCOMES: Final = {outcome.encode(): outcome for outcome in Outcome}
+
 _PUBLISH: Final = Script("publish.lua")
 _ADD: Final = Script("add.lua")
 _CANCEL: Final = Script("cancel.lua")
@@ -215,7 +218,7 @@ class RedisStore(Store):
 
     def _command_done(self, error: StoreError | None) -> None:
         if not self._push.started:
-            self._set_health(Health(error is None, getattr(error, "reason", "")))
+            self._set_health(_UP if error is None else Health(False, getattr(error, "reason", "")))
         elif error is not None:
             # One command may fail on a stale connection. Whether Redis is gone is for the probe to say.
             self._push.probe_soon()
@@ -239,7 +242,7 @@ def _receipt(seq: int, run: int, outcome: bytes, cancel: int, added: bytes, word
     return Receipt(
         seq=seq,
         run=run or None,
-        outcome=Outcome(outcome.decode()),
+        outcome=_OUTCOMES[outcome],
         cancel_requested=bool(cancel),
         added=int(total) if total.is_integer() else total,
         words=_contributions.decode(words) if words else None,

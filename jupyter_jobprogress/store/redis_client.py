@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import Connection
 from redis.asyncio.connection import AbstractConnection, parse_url
@@ -18,11 +17,9 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     NoPermissionError,
-    NoScriptError,
     RedisError,
     ResponseError,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jupyter_jobprogress.errors import (
@@ -33,13 +30,8 @@ from jupyter_jobprogress.errors import (
     StoreUnavailableError,
 )
 from jupyter_jobprogress.settings import Settings, mask_url
-
-COMMAND_CONNECTIONS: Final = 3
-"""Most connections for commands. With the push connection a store has four, for any number of jobs."""
-
-FOREIGN: Final = (RedisError, OSError, AttributeError, RuntimeError, ValueError)
-"""What redis-py lets through when a connection breaks: its own errors, those of sockets, TLS and DNS, a host name that
-cannot be encoded (ValueError), and slips on a writer that is gone (AttributeError, RuntimeError; seen up to 8.1)."""
+from jupyter_jobprogress.store.redis_pool import FOREIGN, Pool
+from jupyter_jobprogress.store.redis_wire import Command, ErrorReply, Reply
 
 _DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _DENIED_WORDS: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "unauthenticated")
@@ -47,8 +39,6 @@ _DENIED_WORDS: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "unauthenticated")
 told "unauthenticated multibulk length" for a command of more than ten arguments."""
 
 _IGNORED_OPTIONS: Final = ("max_connections", "timeout", "retry_on_error", "legacy_responses", "encoding_errors")
-
-Command = Sequence[str | bytes | int]
 
 
 def store_error(url: str, exc: BaseException, deadline_s: float) -> StoreError:
@@ -89,10 +79,7 @@ class RedisClient:
         self.url = mask_url(settings.url or "")
         self._deadline_s = settings.deadline_s
         self._connection_class, self._options = _connection_options(settings)
-        self._idle: list[AbstractConnection] = []
-        self._permits = asyncio.Semaphore(COMMAND_CONNECTIONS)
-        self._closing = asyncio.Lock()
-        self._drained = 0
+        self._pool = Pool(self.dial)
         self._done = done
         self._clock = clock
         # On the monotonic clock, so that a step of the local clock does not move the store's.
@@ -108,7 +95,7 @@ class RedisClient:
         if self.closed:
             raise StoreClosedError
 
-    def make_connection(self) -> AbstractConnection:
+    async def dial(self) -> AbstractConnection:
         """Make a connection, not connected yet, whose reads and writes have no timeout of their own."""
         return self._connection_class(**self._options)
 
@@ -118,7 +105,7 @@ class RedisClient:
         Raises the first error among the replies.
         """
         started = self._clock()
-        (seconds, microseconds), *replies = await self._within_deadline(("TIME",), *commands)
+        (seconds, microseconds), *replies = cast("list[Any]", await self._within_deadline([("TIME",), *commands]))
         self._learn(started, int(seconds) * 1_000_000 + int(microseconds))
         return replies
 
@@ -129,7 +116,8 @@ class RedisClient:
         """
         started = self._clock()
         call = (len(keys), *keys, *args)
-        (reply,) = await self._within_deadline(("EVALSHA", script.sha, *call), otherwise=("EVAL", script.source, *call))
+        evalsha, evaluate = ("EVALSHA", script.sha, *call), ("EVAL", script.source, *call)
+        (reply,) = cast("list[Any]", await self._within_deadline([evalsha], evaluate))
         if time_at is not None:
             self._learn(started, reply[time_at])
         return reply
@@ -137,81 +125,27 @@ class RedisClient:
     async def close(self) -> None:
         """Let commands under way end (each has its deadline), then close the connections. Idempotent."""
         self.closed = True
-        async with self._closing:
-            # Counted, so that a close that was cancelled can be taken up again.
-            while self._drained < COMMAND_CONNECTIONS:
-                await self._permits.acquire()
-                self._drained += 1
-        while self._idle:
-            with contextlib.suppress(*FOREIGN):  # it is closed, if not politely
-                await self._idle.pop().disconnect()
+        await self._pool.close()
 
-    async def _within_deadline(self, *commands: Command, otherwise: Command | None = None) -> list[Any]:
+    async def _within_deadline(self, commands: Sequence[Command], otherwise: Command | None = None) -> list[Reply]:
         self.check_open()
         try:
-            async with asyncio.timeout(self._deadline_s), self._permits:
-                self.check_open()
-                try:
-                    result = await self._exchange(commands)
-                except NoScriptError:
-                    if otherwise is None:
-                        raise
-                    result = await self._exchange([otherwise])
+            deadline = asyncio.get_running_loop().time() + self._deadline_s
+            replies = await self._pool.exchange(commands, deadline=deadline)
+            if otherwise is not None and isinstance(replies[0], ErrorReply) and replies[0].code == "NOSCRIPT":
+                replies = await self._pool.exchange([otherwise], deadline=deadline)
+            for reply in replies:
+                if isinstance(reply, ErrorReply):
+                    raise reply
         except FOREIGN as exc:
             error = store_error(self.url, exc, self._deadline_s)
             self._done(error)
             raise error from exc
         self._done(None)
-        return result
-
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands on a connection and read their replies.
-
-        Redis may have closed a connection that rested, which shows only now: then a new one is tried. Every command
-        of a store may come twice.
-        """
-        while self._idle:
-            try:
-                return await self._exchange_on(self._idle.pop(), commands)
-            except (RedisConnectionError, ConnectionResetError, BrokenPipeError):
-                continue
-        return await self._exchange_on(self.make_connection(), commands)
-
-    async def _exchange_on(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-        replies: list[Any] = []
-        try:
-            if not connection.is_connected:
-                await connection.connect()  # type: ignore[no-untyped-call]
-            packed = _pack(connection, commands)
-            await connection.send_packed_command(packed, check_health=False)
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as exc:
-                    replies.append(exc)
-        except BaseException:
-            # After a cancellation, too: a reply that is still to come must not become the answer to the next command
-            # (CVE-2023-28858).
-            await connection.disconnect(nowait=True)
-            raise
-        error = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
-        if error is not None and "Protocol error" in str(error):
-            # Redis closes such a connection a moment later.
-            await connection.disconnect(nowait=True)
-        else:
-            self._idle.append(connection)
-        if error is not None:
-            raise error
         return replies
 
     def _learn(self, started: float, time_us: int) -> None:
         self._offset_us = time_us - (started + self._clock()) / 2 * 1e6
-
-
-def _pack(connection: AbstractConnection, commands: Sequence[Command]) -> list[bytes]:
-    if len(commands) == 1:
-        return connection.pack_command(*commands[0])
-    return connection.pack_commands(commands)
 
 
 def _connection_options(settings: Settings) -> tuple[type[AbstractConnection], dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Pushes from Redis: one connection, owned by one task, for any number of subscriptions and jobs.
 
 Not the PubSub of redis-py: it reconnects by itself, so that a gap is not seen, it breaks when one task reads while
-another subscribes, and a Redis that hangs is never noticed. Here the owner task alone writes, its reader task alone
-reads, and nothing reconnects but the owner, which makes a new connection each time.
+another subscribes, and a Redis that hangs is never noticed. Here the owner task alone writes, what arrives is handled
+in the turn of the loop that reads it, and nothing reconnects but the owner, which makes a new connection each time.
 
 What is wanted and what Redis has confirmed are two sets; the owner brings the second to the first. Every message to
 itself through the probe channel that comes back proves the whole way from PUBLISH to here; PING would prove less.
@@ -15,9 +15,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, NoReturn
-
-from redis.asyncio.connection import AbstractConnection
+from typing import Final, NoReturn, cast
 
 from jupyter_jobprogress.errors import StoreClosedError, StoreDeniedError, StoreError, StoreUnavailableError
 from jupyter_jobprogress.protocol.messages import Stored
@@ -25,7 +23,9 @@ from jupyter_jobprogress.protocol.names import RedisNames, check_job_id
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health, Listener, Subscription
 from jupyter_jobprogress.store.readable import Readable
-from jupyter_jobprogress.store.redis_client import FOREIGN, RedisClient, store_error
+from jupyter_jobprogress.store.redis_client import RedisClient, store_error
+from jupyter_jobprogress.store.redis_pool import FOREIGN
+from jupyter_jobprogress.store.redis_wire import ErrorReply, Reply, Wire
 
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MOST_S: Final = 5.0
@@ -191,39 +191,24 @@ class RedisPush:
 
     async def _serve(self) -> NoReturn:
         """Connect, and keep Redis's set of subscriptions equal to what is wanted until the connection is lost."""
-        connection = self._client.make_connection()
+        async with asyncio.timeout(self._settings.deadline_s):
+            wire = await Wire.open(await self._client.dial(), pushed=self._received, ended=self._wake.set)
         try:
-            async with asyncio.timeout(self._settings.deadline_s):
-                await connection.connect()  # type: ignore[no-untyped-call]
             # The probe's channel goes last: Redis answers in order, so that its confirmation, which counts as the first
             # echo, stands for all that is wanted now.
             self._dirty = dict.fromkeys([*self._wanted, self._probe_channel])
             self._heard_at = self._probed_at = self._clock()
-            reader = asyncio.create_task(self._read(connection), name="jobprogress push reader")
-            reader.add_done_callback(lambda _: self._wake.set())
-            try:
-                while not reader.done():
-                    self._wake.clear()
-                    await self._reconcile(connection)
-                    await self._probe()
-                    await self._rest()
-                reader.result()
-                raise StoreUnavailableError(self._client.url, "the push connection ended")
-            finally:
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
+            while wire.error is None:
+                self._wake.clear()
+                await self._reconcile(wire)
+                await self._probe()
+                await self._rest()
+            raise wire.error
         finally:
-            await self._drop(connection)
-
-    async def _drop(self, connection: AbstractConnection) -> None:
-        try:
-            async with asyncio.timeout(self._settings.deadline_s):
-                await connection.disconnect(nowait=True)
+            await wire.close()
             await asyncio.sleep(0)  # the turn in which the transport closes its socket
-        except FOREIGN:
-            pass
 
-    async def _reconcile(self, connection: AbstractConnection) -> None:
+    async def _reconcile(self, wire: Wire) -> None:
         dirty, self._dirty = self._dirty, {}
         subscribe, unsubscribe = [], []
         for channel in dirty:
@@ -240,14 +225,8 @@ class RedisPush:
             self._due[channel] = self._due.get(channel, 0) + 1
         for command, channels in (("UNSUBSCRIBE", unsubscribe), ("SUBSCRIBE", subscribe)):
             for first in range(0, len(channels), BATCH):
-                await self._send(connection, command, channels[first : first + BATCH])
-
-    async def _send(self, connection: AbstractConnection, command: str, channels: list[bytes]) -> None:
-        if not connection.is_connected:
-            # send_command would connect again by itself, with nobody the wiser.
-            raise StoreUnavailableError(self._client.url, "the push connection is closed")
-        async with asyncio.timeout(self._settings.deadline_s):
-            await connection.send_command(command, *channels)
+                async with asyncio.timeout(self._settings.deadline_s):
+                    await wire.tell((command, *channels[first : first + BATCH]))
 
     async def _probe(self) -> None:
         now = self._clock()
@@ -272,12 +251,12 @@ class RedisPush:
         except TimeoutError:
             pass
 
-    async def _read(self, connection: AbstractConnection) -> None:
-        while True:
-            # Left connected on an error: the owner alone ends a connection.
-            reply = await connection.read_response(disconnect_on_error=False)
-            self._heard_at = self._clock()
-            kind, channel, content = reply
+    def _received(self, replies: Iterable[Reply]) -> None:
+        self._heard_at = self._clock()
+        for reply in replies:
+            if isinstance(reply, ErrorReply):
+                raise reply
+            kind, channel, content = cast("tuple[bytes, bytes, bytes]", reply)
             if kind == b"message":
                 self._pushed(channel, content)
             elif kind == b"subscribe":
