@@ -68,7 +68,7 @@ class Link:
         self._on_cancel = on_cancel
         self._connect = connect
         self._store: Store | None = None
-        self._down = False
+        self._outage: StoreError | None = None
         self._answers = 0
         self._waiting: set[asyncio.Event] = set()
         self._refusals: set[str] = set()
@@ -76,9 +76,9 @@ class Link:
         self.name = mask_url(settings.url) if settings.url else "in this process"
 
     @property
-    def down(self) -> bool:
-        """Whether the last attempt found the store away. May be read from any thread."""
-        return self._down
+    def outage(self) -> StoreError | None:
+        """How the last attempt found the store away, or None if it did not. May be read from any thread."""
+        return self._outage
 
     def hurry(self) -> None:
         """Try again soon from now on: the process is about to end."""
@@ -87,38 +87,53 @@ class Link:
             wake.set()
 
     async def deliver(
-        self, job_id: str, newest: Callable[[], State], *, start: Callable[[], bool], wake: asyncio.Event
+        self,
+        job_id: str,
+        newest: Callable[[], State],
+        *,
+        start: Callable[[], bool],
+        wake: asyncio.Event,
+        tell: Callable[[StoreError | ProtocolError], object] | None = None,
     ) -> Receipt | None:
         """Publish until a receipt comes; each attempt sends what is newest by then.
 
-        ``wake`` cuts a wait short. Returns None if the store will never take the state. Cancellation leaves the
-        state delivered or not.
+        ``wake`` cuts a wait short. Returns None if the store will never take the state. ``tell`` is called with the
+        error of each attempt that failed. Cancellation leaves the state delivered or not.
         """
-        return await self.until_taken(job_id, lambda: self._publish(newest(), start=start()), wake=wake)
+        return await self.until_taken(job_id, lambda: self._publish(newest(), start=start()), wake=wake, tell=tell)
 
     async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
         """Contribute to a job, once. Raises StoreError."""
         return await self._guard(self.store().add(job_id, part=part, contribution=contribution, run=run))
 
     async def until_taken(
-        self, job_id: str, attempt: Callable[[], Awaitable[Receipt]], *, wake: asyncio.Event
+        self,
+        job_id: str,
+        attempt: Callable[[], Awaitable[Receipt]],
+        *,
+        wake: asyncio.Event,
+        tell: Callable[[StoreError | ProtocolError], object] | None = None,
     ) -> Receipt | None:
         """Try until a receipt comes, as ``deliver`` does."""
         failures = 0
         denied = ""
+        tell = tell or (lambda _: None)
         while True:
             wake.clear()  # before the attempt is composed: whoever sets it later has something newer to say
             answers = self._answers
             try:
                 receipt = await attempt()
             except ProtocolError as exc:
+                tell(exc)
                 _log.warning("The store does not take a state of job %s, and it is left out: %s", job_id, exc)
                 return None
             except StoreDeniedError as exc:
+                tell(exc)
                 denied = str(exc)
                 self._refused(denied)
                 await self._rest(DENIED_RETRY_S, wake)
             except StoreError as exc:
+                tell(exc)
                 failures += 1
                 self._failed(exc, answers)
                 self._waiting.add(wake)
@@ -178,7 +193,7 @@ class Link:
         except TimeoutError:
             raise StoreUnavailableError(self.name, "no answer") from None
         except Exception as exc:
-            if not self._down:
+            if self._outage is None:
                 _log.debug("The store failed in a way of its own.", exc_info=True)
             raise StoreUnavailableError(self.name, f"it failed with {type(exc).__name__}") from exc
 
@@ -190,8 +205,8 @@ class Link:
 
     def _failed(self, exc: StoreError, answers: int) -> None:
         # An attempt that began before the last answer says nothing about now: a hung store fails many, one by one.
-        if not self._down and answers == self._answers:
-            self._down = True
+        if self._outage is None and answers == self._answers:
+            self._outage = exc
             _log.warning("%s Jobs go on; their newest states are sent when it is back.", exc)
 
     def _refused(self, reason: str) -> None:
@@ -204,9 +219,11 @@ class Link:
 
     def _succeeded(self, denied: str) -> None:
         self._answers += 1
-        self._refusals.discard(denied)
-        if self._down:
-            self._down = False
+        if denied in self._refusals:
+            self._refusals.discard(denied)
+            _log.info("The store %s takes the credential now.", self.name)
+        if self._outage is not None:
+            self._outage = None
             _log.info("The store %s answers again.", self.name)
             for wake in self._waiting:
                 wake.set()

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 import msgspec
 
+from jupyter_jobprogress.errors import StoreUnavailableError
 from jupyter_jobprogress.protocol import limits
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.payload import fit_state, jsonable, mapping, text, timestamp
@@ -34,9 +35,16 @@ class ProgressReporter:
     away, it is sent from the background, the newest of each job. Methods raise InvalidJobIdError for a bad id and
     nothing for the sake of the store or the payload. May be used in any event loop, in several, and in
     ``asyncio.run`` for each call. Cancelling a report leaves it to be sent.
+
+    ``strict`` is for those who want to know: a report that the store does not have by then raises, after the same half
+    second at most. It is sent later all the same, unless the store will never take it (ProtocolError).
+
+    Raises:
+        StoreUnavailableError, StoreDeniedError, ProtocolError: by reports, with ``strict`` alone.
     """
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None, strict: bool = False) -> None:
+        self._strict = strict
         self._settings = destination(url, settings)
         self._undelivered: set[Future[None]] = set()
         self._progress: dict[str, float | None] = {}
@@ -138,11 +146,18 @@ class ProgressReporter:
         state, dropped = fit_state(state)
         for name in dropped:
             self._once.warn(name, "The %s of job %s is too large for a state and was left out.", name, state.job_id)
+        known = sender.trouble(state.job_id)
         done = sender.submit(state)
         self._undelivered.add(done)
         done.add_done_callback(self._undelivered.discard)
-        if not sender.down:
+        if known is None:
             await _settled([done], within_s=PATIENCE_S)
+        if self._strict:
+            if done.done():
+                done.result()
+            else:
+                unanswered = StoreUnavailableError(sender.name, f"it did not come within {PATIENCE_S:g} s")
+                raise known or sender.trouble(state.job_id) or unanswered
 
     def _remember(self, job_id: str, progress: float | None) -> None:
         self._progress.pop(job_id, None)

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from jupyter_jobprogress.errors import StoreClosedError
+from jupyter_jobprogress.errors import StoreClosedError, StoreError
 from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter.carrier import Carrier
@@ -64,9 +64,14 @@ class Sender:
         self._watches: set[asyncio.Task[None]] = set()
 
     @property
-    def down(self) -> bool:
-        """Whether the store was away at the last attempt."""
-        return self._link.down
+    def name(self) -> str:
+        """The store, for messages: its URL, masked."""
+        return self._link.name
+
+    def trouble(self, job_id: str) -> StoreError | None:
+        """Return why a state would have to wait: when last asked, the store was away, or refused this job."""
+        courier = self._couriers.get(job_id)
+        return self._link.outage or (None if courier is None else courier[0].denied)
 
     @property
     def busy(self) -> int:
@@ -82,10 +87,14 @@ class Sender:
         self._nudge(carrier.wake.set)
 
     def submit(self, state: State) -> Future[None]:
-        """Carry one whole state. The future is resolved when it is delivered, given up, or no longer the newest."""
+        """Carry one whole state. The future is resolved when it is delivered or no longer the newest.
+
+        It fails with ProtocolError if the store will never take the state, and with StoreClosedError if this sender no
+        longer works.
+        """
         done: Future[None] = Future()
         if not self._post(lambda: self._forward(state, done)):
-            resolve(done)
+            resolve(done, StoreClosedError())
         return done
 
     def read(self, job_ids: Sequence[str]) -> Future[dict[str, Stored]]:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from jupyter_jobprogress.errors import InvalidJobIdError, StoreUnavailableError
+from jupyter_jobprogress.errors import InvalidJobIdError, ProtocolError, StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.reporter.progress_reporter import ProgressReporter
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
@@ -182,3 +182,47 @@ async def test_an_unreachable_store_is_told_from_an_unknown_job() -> None:
 
     with pytest.raises(StoreUnavailableError):
         await reporter.get_status("job")
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("refuses", StoreUnavailableError), ("hangs", StoreUnavailableError), ("denies", StoreDeniedError)],
+)
+async def test_a_strict_report_that_does_not_arrive_raises_and_is_sent_later(
+    fault: str, error: type[Exception], settings: Settings, store: FaultyStore
+) -> None:
+    reporter = ProgressReporter(settings=settings, strict=True)
+    store.fault = fault  # type: ignore[assignment]
+
+    for step in range(2):  # at first the fault is not known, and then it is
+        with pytest.raises(error):
+            await reporter.report("strict", "work", step / 2, "said")
+    with pytest.raises(error):
+        await reporter.report_complete("strict", {"ok": True})
+    store.fault = None
+
+    if fault == "denies":  # tried again in a minute, or with the next end of a job
+        async with ProgressReporter(settings=settings) as lenient:
+            await lenient.report_complete("strict", {"ok": True})
+    await reporter.close()
+    status = await reporter.get_status("strict")
+    assert status is not None
+    assert status["status"] == "completed"
+
+
+async def test_a_strict_report_says_that_the_store_never_takes_it(settings: Settings, store: FaultyStore) -> None:
+    store.fault = "rejects"
+
+    with pytest.raises(ProtocolError):
+        await ProgressReporter(settings=settings, strict=True).report("rejected", "work", 0.5, "said")
+
+
+async def test_a_refused_credential_costs_half_a_second_once(settings: Settings, store: FaultyStore) -> None:
+    store.fault = "denies"
+    reporter = ProgressReporter(settings=settings)
+
+    begun_s = time.monotonic()
+    for step in range(20):
+        await reporter.report("denied", "work", step / 20, "said")
+
+    assert time.monotonic() - begun_s < 2.0  # and not half a second for each

@@ -6,14 +6,14 @@ import asyncio
 import time
 from typing import Any, Literal, NamedTuple
 
-from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
+from jupyter_jobprogress.errors import InvalidMessageError, StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Page
 from jupyter_jobprogress.store.embedded import EmbeddedStore
 
-Fault = Literal["refuses", "denies", "hangs", "breaks"]
+Fault = Literal["refuses", "denies", "hangs", "breaks", "rejects"]
 
 
 class Published(NamedTuple):
@@ -56,6 +56,8 @@ class FaultyStore(EmbeddedStore):
             raise StoreUnavailableError("faulty", "it refuses")
         if fault == "denies":
             raise StoreDeniedError("faulty", "it denies")
+        if fault == "rejects":
+            raise InvalidMessageError("it is stricter")
         if fault == "breaks":
             raise ZeroDivisionError
         if fault == "hangs":
