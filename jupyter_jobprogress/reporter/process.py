@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store import prepare
 
 EXIT_BUDGET_S: Final = 2.0
 """Longest that the exit of a process is held up by its last states."""
@@ -41,7 +42,13 @@ _before_sigterm: Callable[[int, FrameType | None], object] | int | None = None
 
 
 def sender_for(settings: Settings) -> Sender:
-    """Return the sender for these settings, the same one for every job of this process."""
+    """Return the sender for these settings, the same one for every job of this process.
+
+    The first one imports what its store needs, here and not in the sender's thread: that would take the GIL from the
+    job for 5 ms, CPython's switch interval, again and again, and leave import locks to a child forked meanwhile.
+    """
+    if settings not in _senders:
+        prepare(settings)
     with _lock:
         sender = _senders.get(settings)
         if sender is None:

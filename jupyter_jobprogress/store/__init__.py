@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jupyter_jobprogress.settings import Settings
     from jupyter_jobprogress.store.base import Store
 
@@ -14,15 +17,25 @@ def connect(settings: Settings) -> Store:
 
     Imports only the store that is asked for, so that a job that reports over HTTP does not load redis-py.
     """
+    return _store_class(settings)(settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Import what ``connect`` will need, in this thread. What cannot be imported is left for ``connect`` to raise."""
+    with suppress(Exception):
+        _store_class(settings)
+
+
+def _store_class(settings: Settings) -> Callable[[Settings], Store]:
     scheme = (settings.url or "").partition("://")[0]
     if scheme in ("redis", "rediss", "unix"):
         from jupyter_jobprogress.store.redis import RedisStore
 
-        return RedisStore(settings)
+        return RedisStore
     if scheme:
         from jupyter_jobprogress.store.remote import RemoteStore
 
-        return RemoteStore(settings)
+        return RemoteStore
     from jupyter_jobprogress.store.embedded import EmbeddedStore
 
-    return EmbeddedStore(settings)
+    return EmbeddedStore

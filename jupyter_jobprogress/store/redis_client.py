@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+
+# redis-py looks its own version up when it makes a connection, which imports this: not in the thread of a sender, where
+# it would take the GIL from the job.
+import email.parser  # noqa: F401
 import hashlib
 import time
 from collections.abc import Callable, Sequence
