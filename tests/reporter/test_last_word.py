@@ -1,0 +1,234 @@
+"""However a process ends, its jobs have their last word in the store, and a store that is away holds it up briefly."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import redis
+from jupyter_client.manager import start_new_kernel
+
+from tests.support.redis_server import RedisServer
+
+REPOSITORY = Path(__file__).parents[2]
+BEGIN = """
+import os, signal, sys, threading, time
+from jupyter_jobprogress import Job, track
+"""
+TEN_JOBS = """
+name = sys.argv[1]
+jobs = [Job(f"{name}-{number}", total=3) for number in range(8)]
+for job in jobs:
+    job.update()
+with Job(f"{name}-8"):
+    pass
+for item in track(range(3), f"{name}-9"):
+    if item == 1:
+        break
+"""
+WAYS = {
+    "falls-off": ("", 0, "cancelled"),
+    "exits": ("sys.exit(0)", 0, "cancelled"),
+    "exits-3": ("sys.exit(3)", 3, "cancelled"),
+    "raises": ("raise ValueError('bad')", 1, "failed"),
+    "interrupted": ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT, "cancelled"),
+}
+PROCESSES_OF_EACH = 4
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+    at_s: float
+
+
+def run(script: str, *arguments: str, **environment: str) -> Ended:
+    kept = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name and name != "REDIS_URL"}
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + script, *arguments],
+        env=kept | {"PYTHONPATH": str(REPOSITORY)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr, time.monotonic())
+
+
+def environment_of(server: RedisServer, namespace: str) -> dict[str, str]:
+    return {"JOBPROGRESS_URL": server.url, "JOBPROGRESS_NAMESPACE": namespace}
+
+
+def states(server: RedisServer, namespace: str) -> dict[str, dict[str, Any]]:
+    with redis.Redis.from_url(server.url) as client:
+        keys = list(client.keys(f"{namespace}:job_status:*"))
+        found = [json.loads(data) for data in client.mget(keys)] if keys else []
+    return {state["job_id"]: state for state in found}
+
+
+def test_two_hundred_of_two_hundred_are_delivered(redis_server: RedisServer, namespace: str) -> None:
+    environment = environment_of(redis_server, namespace)
+    names = [f"{way}.{number}" for way in WAYS for number in range(PROCESSES_OF_EACH)]
+
+    def end(name: str) -> Ended:
+        return run(TEN_JOBS + WAYS[name.partition(".")[0]][0], name, **environment)
+
+    with ThreadPoolExecutor(3) as pool:
+        ended = dict(zip(names, pool.map(end, names), strict=True))
+
+    found = states(redis_server, namespace)
+    assert len(found) == 200
+    for name, (code, _, err, _) in ended.items():
+        _, expected_code, status = WAYS[name.partition(".")[0]]
+        assert code == expected_code, err
+        assert {found[f"{name}-{number}"]["status"] for number in range(8)} == {status}
+        assert found[f"{name}-8"]["status"] == "completed"
+        # Nothing tells a break from an error, but that an error has ended the process.
+        assert found[f"{name}-9"]["status"] == (
+            "failed" if status == "failed" else "completed" if code != -2 else status
+        )
+
+
+@pytest.fixture
+def dead_urls(own_redis: RedisServer) -> Iterator[list[str]]:
+    own_redis.freeze()
+    yield ["redis://127.0.0.1:1/0", own_redis.url, "http://127.0.0.1:1/", f"http://127.0.0.1:{own_redis.port}/"]
+    own_redis.thaw()
+
+
+def test_a_dead_store_holds_the_exit_up_two_and_a_half_seconds_at_most(dead_urls: list[str]) -> None:
+    script = "jobs = [Job(f'dead-{number}') for number in range(5)]\ntime.sleep(0.3)\nprint(time.monotonic())"
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(lambda url: run(script, JOBPROGRESS_URL=url), dead_urls))
+
+    for url, (code, out, err, at_s) in zip(dead_urls, ended, strict=True):
+        assert code == 0, err
+        assert at_s - float(out) <= 2.5, url
+        assert "The process ends before the last states of 5 jobs" in err
+
+
+NOTHING_BEGINS = """
+import atexit
+begun, ending = [], False
+
+def hook(event, arguments):
+    if ending and event == "_thread.start_new_thread":
+        begun.append(str(arguments[0]))
+
+def report():
+    print("begun", begun)
+
+def end():
+    global ending
+    ending = True
+
+sys.addaudithook(hook)
+atexit.register(report)  # the last to run
+job = Job("open", settings=settings)
+for item in track(range(3), "left", settings=settings):
+    break
+atexit.register(end)  # the first to run
+"""
+
+
+@pytest.mark.parametrize("store", ["redis", "embedded"])
+@pytest.mark.parametrize("settled", [False, True])
+def test_no_thread_starts_at_exit(
+    store: str, settled: bool, redis_server: RedisServer, namespace: str, tmp_path: Path
+) -> None:
+    url = repr(redis_server.url) if store == "redis" else None
+    settings = f"Settings(url={url}, namespace={namespace!r}, database={str(tmp_path / 'jobs.sqlite')!r})"
+    wait = "while job.run is None: time.sleep(0.005)" if settled else ""
+
+    ended = run(f"from jupyter_jobprogress import Settings\nsettings = {settings}\n{NOTHING_BEGINS}{wait}")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == "begun []\n"
+
+
+def test_no_object_does_anything_when_it_is_collected() -> None:
+    defined = [
+        f"{path.name}:{node.lineno}"
+        for path in (REPOSITORY / "jupyter_jobprogress").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__del__"
+    ]
+
+    assert defined == []
+
+
+SIGTERM = """
+{before}
+job = Job(sys.argv[1], handle_sigterm=True)
+while job.run is None:
+    time.sleep(0.005)
+os.kill(os.getpid(), signal.SIGTERM)
+print("after", job.status, flush=True)
+os._exit(5)
+"""
+OLD_HANDLERS = {
+    "default": ("", -signal.SIGTERM, ""),
+    "callable": ("signal.signal(signal.SIGTERM, lambda *_: print('old', flush=True))", 5, "old\nafter cancelled\n"),
+    "raising": ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", 7, ""),
+    "ignored": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", 5, "after cancelled\n"),
+}
+
+
+@pytest.mark.parametrize("old", list(OLD_HANDLERS))
+def test_sigterm_says_the_last_word_and_then_does_what_it_did(
+    old: str, redis_server: RedisServer, namespace: str
+) -> None:
+    before, code, out = OLD_HANDLERS[old]
+
+    ended = run(SIGTERM.format(before=before), old, **environment_of(redis_server, namespace))
+
+    assert (ended.code, ended.out) == (code, out), ended.err
+    state = states(redis_server, namespace)[old]
+    assert (state["status"], state["message"]) == ("cancelled", "Terminated")
+
+
+def test_a_kernel_says_the_last_words_of_its_jobs(redis_server: RedisServer, namespace: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name and name != "REDIS_URL"}
+    environment = kept | {"PYTHONPATH": str(REPOSITORY)} | environment_of(redis_server, namespace)
+    manager, client = start_new_kernel(env=environment)
+
+    def cell(code: str, *, interrupt: bool = False) -> None:
+        def hook(message: dict[str, Any]) -> None:
+            if interrupt and "ready" in message["content"].get("text", ""):
+                manager.interrupt_kernel()
+
+        client.execute_interactive(code, output_hook=hook, timeout=30, allow_stdin=False)
+
+    try:
+        cell(
+            "import time\nfrom jupyter_jobprogress import Job, track\n"
+            "with Job('in-with', display=False):\n for item in track(range(9), 'in-track', display=False):\n"
+            "  print('ready', flush=True); time.sleep(20)",
+            interrupt=True,
+        )
+        cell("jobs = [Job(f'restarted-{n}', display=False) for n in range(5)]")
+        manager.restart_kernel(now=False)
+        client.wait_for_ready(timeout=30)
+        cell("from jupyter_jobprogress import Job\njobs = [Job(f'shut-{n}', display=False) for n in range(5)]")
+        manager.shutdown_kernel(now=False)
+    finally:
+        client.stop_channels()
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+    found = states(redis_server, namespace)
+    assert len(found) == 12
+    assert {state["status"] for state in found.values()} == {"cancelled"}
