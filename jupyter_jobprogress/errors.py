@@ -9,7 +9,8 @@
     │   ├── HistoryTooLargeError
     │   ├── NestingTooDeepError
     │   ├── TooManyMetricsError
-    │   └── TooManySubscriptionsError
+    │   ├── TooManySubscriptionsError
+    │   └── TooManyIdsError
     ├── JobCancelled
     ├── TicketError
     ├── ForbiddenError
@@ -140,6 +141,15 @@ class TooManySubscriptionsError(_LimitError):
 
     def __str__(self) -> str:
         return f"Expected at most {self.limit} jobs on one socket, got {self.actual}. Unsubscribe some first."
+
+
+class TooManyIdsError(_LimitError):
+    """One command names more jobs than the server allows."""
+
+    code = "too_many_ids"
+
+    def __str__(self) -> str:
+        return f"Expected at most {self.limit} job ids in one command, got {self.actual}. Send several commands."
 
 
 class ForbiddenError(JobProgressError):

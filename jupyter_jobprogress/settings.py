@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,6 +25,23 @@ ENVIRONMENT: Final[dict[str, str]] = {
 
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 REMOTE_SCHEMES: Final = frozenset({"http", "https", "http+unix", "https+unix"})
+
+
+_CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]] = (
+    (
+        ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s"),
+        "a number of seconds above 0",
+        lambda value: math.isfinite(value) and value > 0,
+    ),
+    (("commands_per_s", "requests_per_s"), "a number above 0", lambda value: value > 0),
+    (("ping_interval_s", "first_message_s"), "seconds, or 0 for none", lambda value: value >= 0),
+    (
+        ("max_subscriptions", "max_viewers", "max_viewers_per_user", "max_ids_per_command"),
+        "1 or more",
+        lambda v: v >= 1,
+    ),
+    (("viewer_frame_bytes",), "1024 or more", lambda value: value >= 1024),
+)
 
 
 def mask_url(url: str) -> str:
@@ -92,20 +109,37 @@ class Settings:
     max_subscriptions: int = 256
     """Most jobs that one viewer may watch on one socket."""
 
+    max_viewers: int = 10_000
+    """Most sockets of one server process."""
+
+    max_viewers_per_user: int = 2_000
+    """Most sockets of one user, or of one address where users have no names."""
+
+    viewer_frame_bytes: int = 16 * 1024
+    """Largest frame of a viewer. Who may report may send what a report needs, 128 KiB."""
+
+    commands_per_s: float = 50.0
+    """Messages a second of one viewer, reports apart; 20 times as many at once."""
+
+    max_ids_per_command: int = 256
+    """Most job ids in one command."""
+
+    requests_per_s: float = 100.0
+    """REST requests and handshakes of sockets a second of one user or address; 20 times as many at once."""
+
+    first_message_s: float = 15.0
+    """Longest wait for the first message on ``ws/jobs``; 0 waits for ever."""
+
     database: str | None = None
     """SQLite file of the embedded store; None keeps it in memory alone."""
 
     def __post_init__(self) -> None:
         if self.url is not None:
             check_url(self.url)
-        for name in ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise SettingsError(name, value, "a number of seconds above 0")
-        if not self.ping_interval_s >= 0:
-            raise SettingsError("ping_interval_s", self.ping_interval_s, "seconds, or 0 for no pings")
-        if self.max_subscriptions < 1:
-            raise SettingsError("max_subscriptions", self.max_subscriptions, "1 or more")
+        for names, expected, good in _CHECKS:
+            for name in names:
+                if not good(value := getattr(self, name)):
+                    raise SettingsError(name, value, expected)
 
     def __repr__(self) -> str:
         shown = []

@@ -60,6 +60,13 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
         {"probe_idle_s": math.nan},
         {"ping_interval_s": -1},
         {"max_subscriptions": 0},
+        {"max_viewers": 0},
+        {"max_viewers_per_user": 0},
+        {"viewer_frame_bytes": 100},
+        {"commands_per_s": 0},
+        {"max_ids_per_command": 0},
+        {"requests_per_s": 0},
+        {"first_message_s": -1},
     ],
 )
 def test_values_that_cannot_work_are_refused(fields: dict[str, Any]) -> None:
@@ -76,12 +83,12 @@ def test_the_page_of_settings_names_every_variable_and_no_other() -> None:
 
 
 def test_the_page_of_settings_names_every_trait_and_its_default() -> None:
-    from jupyter_jobprogress.server.extension import JobProgress
+    from jupyter_jobprogress.server.extension import LIMITS, JobProgress
 
     page = (DOCS / "settings.md").read_text()
     documented = dict(re.findall(r"^\| `c\.JobProgress\.(\w+)` \| `([^`]*)` \|", page, re.MULTILINE))
     ours = set(JobProgress.class_own_traits(config=True))
 
     assert set(documented) == ours
-    for name in ours & {"ttl_s", "terminal_ttl_s", "ping_interval_s", "max_subscriptions", "kernels_report_here"}:
+    for name in ours & {"ttl_s", "terminal_ttl_s", "ping_interval_s", "kernels_report_here", *LIMITS}:
         assert documented[name] == repr(JobProgress.class_traits()[name].default_value)

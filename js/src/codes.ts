@@ -33,6 +33,7 @@ export const ERROR_CODES: ReadonlySet<string> = new Set([
   "state_too_large",
   "history_too_large",
   "nesting_too_deep",
+  "too_many_ids",
   "too_many_metrics",
   "too_many_subscriptions",
   "unauthorized",

@@ -42,6 +42,7 @@ ERROR_CODES: Final = frozenset(
         "state_too_large",
         "history_too_large",
         "nesting_too_deep",
+        "too_many_ids",
         "too_many_metrics",
         "too_many_subscriptions",
         "unauthorized",

@@ -251,6 +251,7 @@ class Subscribe(Struct, frozen=True, tag="subscribe"):
     job_ids: list[str]
     interval_ms: float = 50.0
     id: int | None = None
+    children: bool = False
 
 
 class Unsubscribe(Struct, frozen=True, tag="unsubscribe"):

@@ -1,4 +1,4 @@
-"""The REST part: list, read, delete, cancel, health (docs/protocol.md, rule 22)."""
+"""The REST part: list, read, delete, cancel, health, metrics (docs/protocol.md, rule 22)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tornado.web import HTTPError, authenticated
 from jupyter_jobprogress.errors import InvalidJobIdError, StoreError
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import Status
-from jupyter_jobprogress.server.auth import RESOURCE
+from jupyter_jobprogress.server.auth import RESOURCE, who_asks
+from jupyter_jobprogress.server.metrics import CONTENT_TYPE
 from jupyter_jobprogress.server.service import Service
 
 MAX_LIMIT: Final = 1000
@@ -25,6 +26,16 @@ class _Handler(APIHandler):
 
     def initialize(self, *, service: Service) -> None:
         self._service = service
+
+    async def prepare(self) -> None:  # type: ignore[override] # as in its own base class
+        await super().prepare()
+        if not self._finished and not self._service.allows_request(who_asks(self)):
+            self.set_header("Retry-After", "1")
+            self._answer(b'{"code":"too_many_requests","message":"Expected fewer requests a second."}', status=429)
+
+    def _log(self) -> None:
+        if self.get_status() != 429:  # the service says it once a minute
+            super()._log()
 
     def _job_id(self, job_id: str) -> str:
         try:
@@ -132,8 +143,18 @@ class HealthHandler(_Handler):
     @authenticated
     @authorized("read")
     async def get(self) -> None:
-        health = self._service.store.health
+        health = await self._service.health()
         if health.up:
             self._answer(b'{"status":"ok"}')
         else:
             self._answer(json.encode({"status": "degraded", "reason": health.reason}), status=503)
+
+
+class MetricsHandler(_Handler):
+    """``metrics``: what this server counts about itself, for Prometheus."""
+
+    @authenticated
+    @authorized("read")
+    async def get(self) -> None:
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(self._service.metrics.text())

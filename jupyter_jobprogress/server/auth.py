@@ -89,3 +89,14 @@ async def socket_grant(handler: JupyterHandler, key: TicketKey, *, ticket_welcom
     if not grant.actions:
         raise HTTPError(403)
     return grant
+
+
+def who_asks(handler: JupyterHandler) -> str:
+    """Return by whose name requests and sockets are counted: the user's, or the address where a name would say nothing.
+
+    Whoever shows the server's token, or a ticket, has no name; Jupyter invents another one with each request.
+    """
+    user = handler.current_user
+    if user is None or handler.identity_provider.is_token_authenticated(handler):
+        return f"address {handler.request.remote_ip}"
+    return f"user {user.username}"

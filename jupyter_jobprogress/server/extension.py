@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
@@ -13,12 +13,24 @@ from traitlets import Bool, Float, Int, Unicode, default
 
 from jupyter_jobprogress._version import __version__
 from jupyter_jobprogress.protocol.names import JOB_PATH, URL_PREFIX
-from jupyter_jobprogress.server.api import CancelHandler, HealthHandler, JobHandler, JobsHandler
+from jupyter_jobprogress.server.api import CancelHandler, HealthHandler, JobHandler, JobsHandler, MetricsHandler
 from jupyter_jobprogress.server.auth import TicketKey
 from jupyter_jobprogress.server.kernels import kernel_environment
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.websocket import JobSocket, JobsSocket
 from jupyter_jobprogress.settings import REDIS_SCHEMES, Settings
+
+LIMITS: Final = (
+    "max_subscriptions",
+    "max_viewers",
+    "max_viewers_per_user",
+    "viewer_frame_bytes",
+    "commands_per_s",
+    "max_ids_per_command",
+    "requests_per_s",
+    "first_message_s",
+)
+"""Traits that are fields of ``Settings`` under the same name."""
 
 
 class JobProgress(ExtensionApp):
@@ -52,6 +64,29 @@ class JobProgress(ExtensionApp):
     max_subscriptions = Int(256, help="Most jobs that one page may watch at a time, 1 or more. Default: 256.").tag(
         config=True
     )
+    max_viewers = Int(10000, help="Most open sockets of this server, 1 or more. Default: 10000.").tag(config=True)
+    max_viewers_per_user = Int(
+        2000,
+        help="Most open sockets of one user, or of one address where users have no names, 1 or more. Default: 2000.",
+    ).tag(config=True)
+    viewer_frame_bytes = Int(
+        16384,
+        help="Largest message of a page or client that may not report, in bytes, 1024 or more. Default: 16384.",
+    ).tag(config=True)
+    commands_per_s = Float(
+        50.0,
+        help="Messages a second that one page may send, reports apart, above 0; 20 times as many may come at once. "
+        "Default: 50.",
+    ).tag(config=True)
+    max_ids_per_command = Int(256, help="Most job ids in one message, 1 or more. Default: 256.").tag(config=True)
+    requests_per_s = Float(
+        100.0,
+        help="REST requests and handshakes of sockets a second of one user or address, above 0; 20 times as many may "
+        "come at once. Default: 100.",
+    ).tag(config=True)
+    first_message_s = Float(
+        15.0, help="Seconds in which a client of ws/jobs must send its first message. 0: no limit. Default: 15."
+    ).tag(config=True)
     kernels_report_here = Bool(
         True,
         help="Whether kernels and terminals inherit JOBPROGRESS_URL and a token for this server. False: they report "
@@ -89,7 +124,7 @@ class JobProgress(ExtensionApp):
                 ttl_s=self.ttl_s,
                 terminal_ttl_s=self.terminal_ttl_s,
                 ping_interval_s=self.ping_interval_s,
-                max_subscriptions=self.max_subscriptions,
+                **{name: getattr(self, name) for name in LIMITS},
             )
         )
         self.settings["jobprogress_service"] = self._service
@@ -105,6 +140,7 @@ class JobProgress(ExtensionApp):
             (rf"api/jobs/{JOB_PATH}", JobHandler, rest),
             (rf"api/jobs/{JOB_PATH}/cancel", CancelHandler, rest),
             (r"health", HealthHandler, rest),
+            (r"metrics", MetricsHandler, rest),
         ]
         self.handlers.extend((url_path_join(f"/{URL_PREFIX}", path), handler, kw) for path, handler, kw in routes)
 

@@ -12,38 +12,22 @@ from typing import Protocol
 
 from jupyter_jobprogress.backoff import full_jitter_s
 from jupyter_jobprogress.errors import StoreError
-from jupyter_jobprogress.protocol.messages import Stored, newer
+from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.server.metrics import Metrics, Present
+from jupyter_jobprogress.server.topic import Pace, Seat, Topic
 from jupyter_jobprogress.store.base import Health, Store
+
+READ_AT_ONCE = 256
+"""Most jobs in one read."""
 
 _log = logging.getLogger(__name__)
 
 
 class Viewer(Protocol):
-    """Who gets states. Both methods must not block, await or raise."""
-
-    def deliver(self, stored: Stored) -> None:
-        """Take a state that is newer than the last one of that job."""
+    """Who is told whether the store answers. Must not block, await or raise."""
 
     def store_health(self, *, up: bool) -> None:
         """Learn that the store does not answer, or that what is watched was read again (rule 29)."""
-
-
-class _Topic:
-    """One job that somebody watches."""
-
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
-        self.viewers: set[Viewer] = set()
-        self.latest: Stored | None = None
-        self.pushes = 0
-        self.openers = 0
-        self.opening: asyncio.Task[None] | None = None
-
-    def take(self, stored: Stored) -> None:
-        if newer(stored, self.latest):
-            self.latest = stored
-            for viewer in tuple(self.viewers):
-                viewer.deliver(stored)
 
 
 class Fanout:
@@ -52,11 +36,15 @@ class Fanout:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._subscription = store.subscribe(self)
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, Topic] = {}
         self._viewers: set[Viewer] = set()
+        self._paces: dict[float, Pace] = {}
+        self._subscriptions = 0
         self._stale: set[str] = set()
         self._refresher: asyncio.Task[None] | None = None
+        self._openings: set[asyncio.Task[None]] = set()
         self._up = True
+        self.metrics = Metrics(self._present)
         store.on_health = self._on_health
 
     @property
@@ -74,10 +62,8 @@ class Fanout:
             viewer.store_health(up=False)
 
     def leave(self, viewer: Viewer) -> None:
-        """Forget a viewer and everything that it watches. Idempotent."""
+        """Count a viewer out. It has let go of its jobs by ``unwatch``. Idempotent."""
         self._viewers.discard(viewer)
-        for job_id in [job_id for job_id, topic in self._topics.items() if viewer in topic.viewers]:
-            self.unwatch(viewer, job_id)
 
     async def open(self, job_ids: Iterable[str]) -> dict[str, Stored | None]:
         """Make jobs ready to be watched: subscribe, wait for the confirmation, then read (rule 17).
@@ -85,47 +71,68 @@ class Fanout:
         Returns the newest state of each, None where there is none yet or the store does not answer: it then arrives
         later. A job that is watched already costs nothing. Follow with ``watch`` without an await between.
         """
-        topics = [self._topics.setdefault(job_id, _Topic(job_id)) for job_id in job_ids]
-        for topic in topics:
-            topic.openers += 1
-            if topic.opening is None:
-                topic.opening = asyncio.create_task(self._open(topic))
-        try:
-            # Shielded: one viewer that leaves must not take the others' topic with it.
-            await asyncio.gather(*(asyncio.shield(topic.opening) for topic in topics if topic.opening))
-        except BaseException:
+        topics = [self._topic(job_id) for job_id in job_ids]
+        fresh = [topic for topic in topics if topic.opening is None]
+        if fresh:
+            opening = asyncio.create_task(self._open(fresh))
+            self._openings.add(opening)
+            opening.add_done_callback(self._openings.discard)
+            for topic in fresh:
+                topic.opening = opening
+        if waits_for := {topic.opening for topic in topics if topic.opening and not topic.opening.done()}:
+            for topic in topics:
+                topic.openers += 1
+            try:
+                # Shielded: one viewer that leaves must not take the others' topic with it.
+                await asyncio.gather(*map(asyncio.shield, waits_for))
+            except BaseException:
+                for topic in topics:
+                    topic.openers -= 1
+                    self._drop_if_unwatched(topic)
+                raise
             for topic in topics:
                 topic.openers -= 1
-                self._drop_if_unwatched(topic)
-            raise
-        for topic in topics:
-            topic.openers -= 1
         return {topic.job_id: topic.latest for topic in topics}
 
-    def watch(self, viewer: Viewer, job_id: str) -> None:
-        """Deliver the newest state of a job that ``open`` has just made ready, and every later one."""
-        topic = self._topics[job_id]
-        topic.viewers.add(viewer)
-        if topic.latest is not None:
-            viewer.deliver(topic.latest)
+    def watch(self, seat: Seat, job_id: str, interval_s: float = 0.0, *, instead_of_s: float | None = None) -> None:
+        """Deliver the newest state of a job that ``open`` has just made ready, and later ones at an interval (0: all).
 
-    def unwatch(self, viewer: Viewer, job_id: str) -> None:
-        """Stop delivering a job to a viewer. Idempotent."""
+        ``instead_of_s`` is the interval at which the seat watches the job already, if it does.
+        """
+        topic = self._topics[job_id]
+        if instead_of_s is None:
+            self._subscriptions += 1
+        elif instead_of_s != interval_s:
+            topic.discard(seat, instead_of_s)
+        topic.add(seat, interval_s)
+
+    def unwatch(self, seat: Seat, job_id: str, interval_s: float = 0.0) -> None:
+        """Stop delivering a job to a seat that watches it at an interval. Idempotent."""
         topic = self._topics.get(job_id)
-        if topic is None:
-            return
-        topic.viewers.discard(viewer)
-        self._drop_if_unwatched(topic)
+        if topic is not None:
+            seat.forget(topic)
+            self._subscriptions -= topic.discard(seat, interval_s)
+            self._drop_if_unwatched(topic)
+
+    def release(self, job_ids: Iterable[str]) -> None:
+        """Let go of jobs that ``open`` has made ready, where nobody is left to watch them."""
+        for job_id in job_ids:
+            if topic := self._topics.get(job_id):
+                self._drop_if_unwatched(topic)
 
     async def close(self) -> None:
-        """Stop tasks and the subscription. Idempotent."""
-        tasks = [topic.opening for topic in self._topics.values() if topic.opening and not topic.opening.done()]
+        """Stop tasks, timers and the subscription. Idempotent."""
+        tasks = [*self._openings]
         if self._refresher is not None:
             tasks.append(self._refresher)
             self._refresher = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for topic in self._topics.values():
+            topic.close()
+        for pace in self._paces.values():
+            pace.close()
         self._topics.clear()
         self._viewers.clear()
         await self._subscription.close()
@@ -154,29 +161,63 @@ class Fanout:
         for viewer in tuple(self._viewers):
             viewer.store_health(up=up)
 
-    async def _open(self, topic: _Topic) -> None:
+    def _present(self) -> Present:
+        return Present(len(self._viewers), self._subscriptions, len(self._topics), self._store.health.up)
+
+    def _topic(self, job_id: str) -> Topic:
+        topic = self._topics.get(job_id)
+        if topic is None:
+            topic = self._topics[job_id] = Topic(job_id, self.metrics.counts, self._pace)
+        return topic
+
+    def _pace(self, interval_s: float) -> Pace:
+        pace = self._paces.get(interval_s)
+        if pace is None:
+            pace = self._paces[interval_s] = Pace(interval_s, self.metrics.counts)
+        return pace
+
+    async def _open(self, topics: list[Topic]) -> None:
         try:
-            await self._subscription.add(topic.job_id)
-            while True:
-                pushes = topic.pushes
-                found = await self._store.read([topic.job_id])
+            await self._subscribe([topic.job_id for topic in topics])
+            unread = topics
+            while unread:
+                pushes = {topic: topic.pushes for topic in unread}
+                found = await self._read([topic.job_id for topic in unread])
                 # A push during the read may be older or newer than what was read, and without seq nobody can
                 # tell. Its program stored before it pushed, so that reading once more settles it.
-                if pushes == topic.pushes or (topic.latest and topic.latest.seq is not None):
-                    break
-            if stored := found.get(topic.job_id):
-                topic.take(stored)
+                unsettled = [topic for topic in unread if topic.pushes != pushes[topic] and not _ordered(topic)]
+                for topic in set(unread).difference(unsettled):
+                    if stored := found.get(topic.job_id):
+                        topic.take(stored)
+                unread = unsettled
         except StoreError as exc:
-            _log.info("Job %r is read later: %s", topic.job_id, exc)
-            self.gap([topic.job_id])
+            _log.info("%d jobs, job %r first, are read later: %s", len(topics), topics[0].job_id, exc)
+            self.gap([topic.job_id for topic in topics])
+
+    async def _subscribe(self, job_ids: list[str]) -> None:
+        wanted = [job_id for job_id in job_ids if job_id in self._topics]
+        added = await asyncio.gather(*map(self._subscription.add, wanted), return_exceptions=True)
+        for job_id, failure in zip(wanted, added, strict=True):
+            if job_id not in self._topics:
+                # Let go while it was added, perhaps before its turn came.
+                self._subscription.discard(job_id)
+            elif failure is not None:
+                raise failure
+
+    async def _read(self, job_ids: list[str]) -> dict[str, Stored]:
+        found = {}
+        for first in range(0, len(job_ids), READ_AT_ONCE):
+            with self.metrics.round_trip():
+                found.update(await self._store.read(job_ids[first : first + READ_AT_ONCE]))
+        return found
 
     async def _refresh(self) -> None:
         """Read what may have been missed until everything is read, with backoff."""
         attempt = 0
         while self._stale:
-            batch = list(self._stale)[:256]
+            batch = list(self._stale)[:READ_AT_ONCE]
             try:
-                found = await self._store.read(batch)
+                found = await self._read(batch)
             except StoreError:
                 attempt += 1
                 await asyncio.sleep(full_jitter_s(attempt, base_s=0.1, cap_s=2.0))
@@ -191,11 +232,14 @@ class Fanout:
             self._up = True
             self._tell(up=True)
 
-    def _drop_if_unwatched(self, topic: _Topic) -> None:
-        if topic.viewers or topic.openers or self._topics.get(topic.job_id) is not topic:
+    def _drop_if_unwatched(self, topic: Topic) -> None:
+        if topic.groups or topic.openers or self._topics.get(topic.job_id) is not topic:
             return
-        if topic.opening is not None:
-            topic.opening.cancel()
+        topic.close()
         del self._topics[topic.job_id]
         self._stale.discard(topic.job_id)
         self._subscription.discard(topic.job_id)
+
+
+def _ordered(topic: Topic) -> bool:
+    return topic.latest is not None and topic.latest.seq is not None

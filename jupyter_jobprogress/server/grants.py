@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,6 +12,10 @@ from jupyter_jobprogress.protocol.tickets import Action
 
 class Grant(Protocol):
     """A ``Ticket`` is one; so is what a server's authorizer allows a user."""
+
+    @property
+    def actions(self) -> Collection[Action]:
+        """What is allowed at all, on some job."""
 
     def allows(self, action: Action, job_id: str) -> bool:
         """Whether ``action`` on ``job_id`` is allowed."""

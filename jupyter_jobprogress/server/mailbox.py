@@ -1,19 +1,18 @@
-"""What waits for one viewer: bounded, newest state wins, terminal states never wait.
+"""What waits for one viewer while its socket is still being written to: bounded, newest state wins.
 
-Knows neither Tornado nor a store. Memory is O(jobs watched), never O(updates).
+Knows neither Tornado nor a store, and has no task: an outlet says when it takes frames again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
-from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.protocol.codes import CloseCode
 
-QUEUE_FRAMES: Final = 64
-"""Most frames in line. Past it the viewer is behind, and each job keeps its newest state alone."""
+WRITE_BYTES: Final = 256 * 1024
+"""Most bytes of states that are handed to an outlet at once for a viewer that is behind."""
 
 CONTROL_FRAMES: Final = 1024
 """Most answers in line; a client that asks this much and reads nothing is closed."""
@@ -23,99 +22,141 @@ class MailboxFullError(Exception):
     """A client asks without reading the answers."""
 
 
+class Outlet(Protocol):
+    """The socket of one viewer. No method blocks, awaits or raises."""
+
+    def send(self, frames: bytes) -> bool:
+        """Take whole frames and answer True; or, while earlier ones are still being written, take nothing.
+
+        After a False the outlet calls ``drained`` of the mailbox as soon as it is free. It may also call it at other
+        times. A viewer that is gone takes everything.
+        """
+
+    def probe(self) -> None:
+        """Ask the peer for a sign of life; drop it if it gave none since it was asked last."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """End the socket. Later frames go nowhere."""
+
+
+class Source(Protocol):
+    """A job, as somebody who was behind needs it."""
+
+    @property
+    def frame(self) -> bytes:
+        """The newest state as a frame; the same object for every viewer."""
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the newest state is a terminal one."""
+
+
 class Mailbox:
-    """Frames for one viewer, taken out by one writer (``run``).
+    """Passes frames on while the outlet takes them, and remembers what is owed while it does not.
 
-    ``try_send`` sends a frame without waiting and answers True, or does nothing and answers False. It spares a viewer
-    that keeps up the turns of the event loop that waking the writer takes. ``send`` returns once a frame is out.
-
-    A job is in ``_newest`` while its state waits: for its interval to pass, or for the viewer to catch up.
+    Owed states are not copied: a mailbox remembers which jobs changed, and takes their newest frames when the outlet is
+    free. Only a terminal state is kept, so that it is not lost where a new run of its job has begun meanwhile.
     """
 
-    def __init__(
-        self, send: Callable[[bytes], Awaitable[None]], *, try_send: Callable[[bytes], bool] = lambda _: False
-    ) -> None:
-        self._send = send
-        self._try_send = try_send
-        self._sending = False
-        self._line: deque[bytes] = deque()
-        self._newest: dict[str, bytes] = {}
-        self._due_s: dict[str, float] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._filled = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
+    __slots__ = ("_closed", "_line", "_outlet", "_owed", "_waiters")
 
-    def put(self, message: bytes) -> None:
-        """Put an answer or a ping in line, after what is there.
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        # Both None while nothing waits: of thousands of viewers hardly one is behind.
+        self._line: deque[bytes] | None = None
+        self._owed: dict[Source, bytes | None] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for the outlet."""
+        return self._line is not None or self._owed is not None
+
+    def deliver(self, frames: bytes, source: Source) -> bool:
+        """Send states of a job now and answer True; else owe the viewer the newest one and answer False."""
+        if self._line is None and self._owed is None and self._outlet.send(frames):
+            return True
+        self.owe(source)
+        return False
+
+    def send(self, frames: bytes) -> bool:
+        """Send states of several jobs now and answer True, or do nothing: the caller then owes each of them."""
+        return self._line is None and self._owed is None and self._outlet.send(frames)
+
+    def owe(self, source: Source) -> None:
+        """Remember that the newest state of a job is to follow."""
+        if self._closed:
+            return
+        if self._owed is None:
+            self._owed = {}
+        if source.terminal:
+            # To the end of the line: where a job ended twice, the first end is overtaken, as every state is.
+            self._owed.pop(source, None)
+            self._owed[source] = source.frame
+        else:
+            self._owed.setdefault(source, None)
+
+    def put(self, frame: bytes) -> None:
+        """Send an answer or a ping, after what is in line.
 
         Raises:
             MailboxFullError
         """
+        if self._closed or (self._line is None and self._owed is None and self._outlet.send(frame)):
+            return
+        if self._line is None:
+            self._line = deque()
         if len(self._line) >= CONTROL_FRAMES:
             raise MailboxFullError
-        self._take(message)
+        self._line.append(frame)
 
-    def put_state(self, stored: Stored, *, interval_s: float) -> None:
-        """Put a state in line, or let it wait where a newer one may replace it.
+    def forget(self, source: Source) -> None:
+        """Owe nothing of a job that is no longer watched."""
+        if self._owed is not None and source in self._owed:
+            del self._owed[source]
+            self._owed = self._owed or None
 
-        ``interval_s`` is the least time between two states of this job; the first after silence and a terminal one
-        leave at once.
-        """
-        job_id = stored.job_id
-        now_s = self._loop.time()
-        if len(self._line) >= QUEUE_FRAMES:
-            self._newest[job_id] = stored.data
-        elif stored.status.terminal or now_s >= self._due_s.get(job_id, 0.0):
-            self._enqueue(job_id, stored.data, now_s + interval_s)
-        else:
-            self._newest[job_id] = stored.data
-            if job_id not in self._timers:
-                self._timers[job_id] = self._loop.call_at(self._due_s[job_id], self._release, job_id, interval_s)
+    async def room(self) -> None:
+        """Return once nothing waits, or the mailbox is closed."""
+        if self.waiting and not self._closed:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters = [*(self._waiters or ()), waiter]
+            await waiter
 
-    def forget(self, job_id: str) -> None:
-        """Drop what waits for a job that is no longer watched."""
-        self._newest.pop(job_id, None)
-        self._due_s.pop(job_id, None)
-        if timer := self._timers.pop(job_id, None):
-            timer.cancel()
-
-    async def run(self) -> None:
-        """Send what comes, one frame in flight, until cancelled or until ``send`` raises."""
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            self._sending = True
-            while self._line or self._catch_up():
-                await self._send(self._line.popleft())
-            self._sending = False
+    def drained(self) -> None:
+        """Send what waits, as much as the outlet takes. For the outlet, when it has written all that it took."""
+        while self.waiting:
+            frames, line, owed = self._take()
+            if not self._outlet.send(frames):
+                self._line, self._owed = line, owed
+                return
+        self._wake()
 
     def close(self) -> None:
         """Drop everything that waits. Idempotent."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        self._newest.clear()
-        self._line.clear()
+        self._closed = True
+        self._line = self._owed = None
+        self._wake()
 
-    def _enqueue(self, job_id: str, data: bytes, due_s: float) -> None:
-        # What waits is older than what is put in line now.
-        self._newest.pop(job_id, None)
-        self._due_s[job_id] = due_s
-        self._take(data)
+    def _take(self) -> tuple[bytes, deque[bytes] | None, dict[Source, bytes | None] | None]:
+        """Return the next write, and what waited before it was taken."""
+        line, owed = self._line, self._owed
+        parts = list(line or ())
+        size = sum(map(len, parts))
+        rest = dict(owed or ())
+        for source, ended in owed.items() if owed else ():
+            if size >= WRITE_BYTES:
+                break
+            frame = source.frame
+            parts += [frame] if ended is None or ended is frame else [ended, frame]
+            size += len(frame)
+            del rest[source]
+        self._line, self._owed = None, rest or None
+        return b"".join(parts), line, owed
 
-    def _take(self, data: bytes) -> None:
-        # Nothing may overtake what is in line or on its way.
-        if self._line or self._sending or not self._try_send(data):
-            self._line.append(data)
-            self._filled.set()
-
-    def _release(self, job_id: str, interval_s: float) -> None:
-        del self._timers[job_id]
-        if (data := self._newest.get(job_id)) is not None and len(self._line) < QUEUE_FRAMES:
-            self._enqueue(job_id, data, self._loop.time() + interval_s)
-
-    def _catch_up(self) -> bool:
-        """Move the states that waited for the viewer, and for no timer, into the line; False if there are none."""
-        for job_id in [job_id for job_id in self._newest if job_id not in self._timers]:
-            self._enqueue(job_id, self._newest[job_id], self._due_s.get(job_id, 0.0))
-        return bool(self._line)
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)

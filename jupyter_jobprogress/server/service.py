@@ -1,17 +1,34 @@
-"""What a server of progress consists of, in a Jupyter server or alone: store, fan-out, sessions."""
+"""What a server of progress consists of, in a Jupyter server or alone: store, fan-out, sessions, limits, metrics."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from typing import Final
 
+from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.codes import CloseCode
+from jupyter_jobprogress.server.children import Children
 from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.server.grants import Grant
+from jupyter_jobprogress.server.keeper import TICK_S, Keeper, Rota
+from jupyter_jobprogress.server.limits import Door
+from jupyter_jobprogress.server.mailbox import Outlet
 from jupyter_jobprogress.server.reporters import Reporters
 from jupyter_jobprogress.server.session import Session
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect
+from jupyter_jobprogress.store.base import Health
+
+PROBE_S: Final = 30.0
+"""How often a viewer is asked for a sign of life by a ping of the WebSocket protocol."""
+
+HEALTH_JOB: Final = "health"
+"""What is read in order to learn whether the store answers; whether there is such a job does not matter."""
+
+COMPLAIN_EVERY_S: Final = 60.0
+
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -22,45 +39,97 @@ class Service:
         self.store = connect(settings)
         self.fanout = Fanout(self.store)
         self.reporters = Reporters(self.store)
-        self._sessions: dict[Session, Callable[[CloseCode, str], None]] = {}
+        self.children = Children(self.store)
+        self.metrics = self.fanout.metrics
+        self._door = Door(settings)
+        self._sessions: dict[Session, tuple[Outlet, str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._complained_s = -COMPLAIN_EVERY_S
+        self._pings = Rota(settings.ping_interval_s, Session.ping)
+        self._probes = Rota(PROBE_S, Session.probe)
+        self._first = Rota(settings.first_message_s, Session.silent, repeats=False)
+        period_s = min(TICK_S, settings.ping_interval_s or TICK_S)
+        self._keeper = Keeper(self._tick, self.metrics.loop_lag, period_s=period_s)
 
-    def open_session(
-        self,
-        *,
-        grant: Grant,
-        send: Callable[[bytes], Awaitable[None]],
-        try_send: Callable[[bytes], bool] = lambda _: False,
-        close: Callable[[CloseCode, str], None],
-        job_id: str | None = None,
-    ) -> Session:
-        """Make a session; ``await session.start()`` next."""
+    def allows_request(self, who: str) -> bool:
+        """Whether ``who`` may make one more request or handshake now; 429 is the answer if not."""
+        if self._door.allows_request(who):
+            return True
+        self.metrics.counts.refused += 1
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._complained_s >= COMPLAIN_EVERY_S:
+            self._complained_s = now_s
+            _log.warning(
+                "More than requests_per_s = %g requests a second came from one user or address; they are answered by "
+                "429. This is said once a minute.",
+                self.settings.requests_per_s,
+            )
+        return False
+
+    def open_session(self, *, grant: Grant, outlet: Outlet, who: str = "", job_id: str | None = None) -> Session | None:
+        """Make a session; ``await session.start()`` next. None: ``who`` is over a limit, and the outlet was closed."""
+        if (reason := self._door.enter(who)) is not None:
+            self.metrics.counts.refused += 1
+            outlet.close(CloseCode.TOO_MANY, reason)
+            return None
         session = Session(
             store=self.store,
             fanout=self.fanout,
             reporters=self.reporters,
+            children=self.children,
             settings=self.settings,
             grant=grant,
-            send=send,
-            try_send=try_send,
-            close=close,
+            outlet=outlet,
             job_id=job_id,
+            spoke=self._first.discard,
         )
-        self._sessions[session] = close
+        self._sessions[session] = (outlet, who)
+        now_s = asyncio.get_running_loop().time()
+        self._pings.add(session, now_s)
+        self._probes.add(session, now_s)
+        if job_id is None:
+            self._first.add(session, now_s)
+        self._keeper.start()
         return session
 
     def close_session(self, session: Session) -> None:
-        """Let a session end. For callbacks that cannot await; ``close`` waits for it."""
-        if self._sessions.pop(session, None) is not None:
-            task = asyncio.create_task(session.stop())
+        """Let a session end. For callbacks that cannot await; ``close`` waits for what it leaves. Idempotent."""
+        entry = self._sessions.pop(session, None)
+        if entry is None:
+            return
+        self._door.leave(entry[1])
+        for rota in (self._pings, self._probes, self._first):
+            rota.discard(session)
+        for task in session.stop():
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+        if not self._sessions:
+            self._keeper.stop()
+
+    async def health(self) -> Health:
+        """Ask whether what this server shows is up to date, within ``Settings.deadline_s``.
+
+        Pushes are watched all the time by the store itself; a read tells of the rest, and of a store that nobody uses.
+        """
+        if (health := self.store.health).up:
+            try:
+                with self.metrics.round_trip():
+                    await self.store.read([HEALTH_JOB])
+            except StoreError as exc:
+                return Health(False, getattr(exc, "reason", str(exc)))
+        return health
 
     async def close(self) -> None:
         """Send viewers away to come back (1012), end sessions, then the fan-out, then the store. Idempotent."""
-        for session, close in list(self._sessions.items()):
-            close(CloseCode.SERVICE_RESTART, "The server stops")
+        for session, (outlet, _) in list(self._sessions.items()):
+            outlet.close(CloseCode.SERVICE_RESTART, "The server stops")
             self.close_session(session)
-        await asyncio.gather(*self._closing)
+        self._keeper.stop()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.children.close()
         await self.fanout.close()
         await self.store.close()
+
+    def _tick(self, now_s: float) -> None:
+        for rota in (self._pings, self._probes, self._first):
+            rota.tick(now_s)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ from jupyter_jobprogress.errors import (
     JobProgressError,
     ProtocolError,
     StoreError,
+    TooManyIdsError,
     TooManySubscriptionsError,
 )
 from jupyter_jobprogress.protocol import messages
@@ -26,17 +27,24 @@ from jupyter_jobprogress.protocol.codes import CloseCode
 from jupyter_jobprogress.protocol.messages import Outcome, Receipt, Stored, encode
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.tickets import Action
+from jupyter_jobprogress.server.children import Children
 from jupyter_jobprogress.server.fanout import Fanout
+from jupyter_jobprogress.server.frames import text_frame
 from jupyter_jobprogress.server.grants import Grant
-from jupyter_jobprogress.server.mailbox import Mailbox, MailboxFullError
+from jupyter_jobprogress.server.limits import BURST_S, Allowance
+from jupyter_jobprogress.server.mailbox import Mailbox, MailboxFullError, Outlet
 from jupyter_jobprogress.server.reporters import Reporters
+from jupyter_jobprogress.server.topic import pace_s
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Store
 
 COMMANDS_IN_FLIGHT: Final = 64
 """Most commands of one client that wait for the store; further ones wait in its socket."""
 
-MAX_INTERVAL_MS: Final = 60_000.0
+BAD_MESSAGES: Final = 100
+"""A client that sent so many messages which cannot be read is closed: it will not learn the protocol any more."""
+
+_IN_ORDER: Final = (messages.Subscribe, messages.Unsubscribe, messages.Read, messages.ListJobs)
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +54,31 @@ def _timestamp(now_us: int) -> str:
 
 
 class Session:
-    """A client and what it watches. ``send`` and ``try_send`` are those of ``Mailbox``; ``close`` ends the socket."""
+    """A client and what it watches. ``outlet`` is its socket; ``spoke`` is told of its first message.
+
+    Of thousands of them most are idle, so that what only a busy one needs is made when it is needed.
+    """
+
+    __slots__ = (
+        "_allowance",
+        "_bad",
+        "_children",
+        "_commands",
+        "_fanout",
+        "_grant",
+        "_intervals_s",
+        "_job_id",
+        "_mailbox",
+        "_outlet",
+        "_parents",
+        "_reporters",
+        "_reports",
+        "_room",
+        "_settings",
+        "_spoke",
+        "_stopped",
+        "_store",
+    )
 
     def __init__(
         self,
@@ -54,86 +86,168 @@ class Session:
         store: Store,
         fanout: Fanout,
         reporters: Reporters,
+        children: Children,
         settings: Settings,
         grant: Grant,
-        send: Callable[[bytes], Awaitable[None]],
-        try_send: Callable[[bytes], bool] = lambda _: False,
-        close: Callable[[CloseCode, str], None],
+        outlet: Outlet,
         job_id: str | None = None,
+        spoke: Callable[[Session], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._fanout = fanout
         self._reporters = reporters
-        self._reports: set[str] = set()
+        self._children = children
+        self._reports: set[str] | None = None
+        self._parents: set[str] | None = None
         self._settings = settings
         self._grant = grant
-        self._close = close
+        self._outlet = outlet
         self._job_id = job_id
-        self._mailbox = Mailbox(send, try_send=try_send)
-        self._intervals_s: dict[str, float] = {}
-        self._commands: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(COMMANDS_IN_FLIGHT)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._spoke: Callable[[Session], None] | None = spoke
+        self._mailbox = Mailbox(outlet)
+        self._intervals_s: dict[str, float] | None = None
+        self._commands: set[asyncio.Task[None]] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._allowance: Allowance | None = None
+        self._bad = 0
         self._stopped = False
 
     async def start(self) -> None:
         """Greet, and with a ``job_id`` watch it with every update (rule 26)."""
         self._put(self._notice("connected", "Connected to job progress stream"))
-        self._tasks.append(asyncio.create_task(self._mailbox.run()))
-        if self._settings.ping_interval_s > 0:
-            self._tasks.append(asyncio.create_task(self._ping()))
         self._fanout.enter(self)
         if self._job_id is not None:
-            self._intervals_s[self._job_id] = 0.0
             await self._fanout.open([self._job_id])
-            self._watch([self._job_id])
+            self._watch({self._job_id: 0.0})
 
-    async def stop(self) -> None:
-        """Forget the client and end its tasks. Idempotent."""
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Forget the client, and cancel its commands; the caller awaits them. Idempotent."""
         self._stopped = True
         self._fanout.leave(self)
-        for job_id in self._reports:
+        for job_id in self._reports or ():
             self._reporters.forget(job_id, self)
-        self._reports.clear()
-        self._intervals_s.clear()
+        for job_id in self._parents or ():
+            self._children.unwatch(self, job_id)
+        self._reports = self._parents = None
+        for job_id, interval_s in (self._intervals_s or {}).items():
+            self._fanout.unwatch(self._mailbox, job_id, interval_s)
+        self._intervals_s = None
         self._mailbox.close()
-        tasks = [*self._tasks, *self._commands]
-        self._tasks.clear()
-        for task in tasks:
+        commands = list(self._commands or ())
+        for task in commands:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._make_room()
+        return commands
 
-    def deliver(self, stored: Stored) -> None:
-        """Put a state in the mailbox, at the pace that the client asked for."""
-        self._mailbox.put_state(stored, interval_s=self._intervals_s.get(stored.job_id, 0.0))
+    @property
+    def stopped(self) -> bool:
+        """Whether the client was closed or is gone: what it still sends is not looked at."""
+        return self._stopped
+
+    def drained(self) -> None:
+        """Learn that the outlet has written all that it took."""
+        self._mailbox.drained()
 
     def cancel(self, job_id: str) -> None:
         """Tell the client that a job which it reports is asked to cancel (rule 19)."""
         self._put({"type": "cancel", "job_id": job_id})
 
+    def children(self, parent_id: str, job_ids: list[str]) -> None:
+        """Tell the client of parts of a job that it watches, as far as it may watch them (rule 34)."""
+        allowed = [job_id for job_id in job_ids if self._grant.allows("watch", job_id)]
+        if allowed:
+            self._put({"type": "children", "parent_id": parent_id, "job_ids": allowed})
+
     def store_health(self, *, up: bool) -> None:
         """Pass on whether the store answers (rule 29)."""
         self._put({"type": "store", "up": up})
 
+    def ping(self) -> None:
+        """Send the keepalive message (rule 26)."""
+        self._put(self._notice("ping", "keepalive"))
+
+    def probe(self) -> None:
+        """Ask the peer for a sign of life."""
+        self._outlet.probe()
+
+    def silent(self) -> None:
+        """Close a client that has not said what it wants within ``first_message_s``."""
+        self.refuse(f"no message came within {self._settings.first_message_s:g} s")
+
+    def refuse(self, reason: str) -> None:
+        """Close a client that is over a limit (4429)."""
+        self._fanout.metrics.counts.refused += 1
+        self._end(CloseCode.TOO_MANY, reason)
+
+    def allows(self) -> bool:
+        """Count something that the client did; False: that was too much, and it was closed."""
+        if self._stopped:
+            return False
+        now_s = asyncio.get_running_loop().time()
+        if self._allowance is None:
+            rate = self._settings.commands_per_s
+            self._allowance = Allowance(rate, rate * BURST_S, now_s)
+        if not self._allowance.take(now_s):
+            self.refuse(f"more than {self._settings.commands_per_s:g} messages a second")
+            return False
+        return True
+
     async def handle(self, data: str | bytes) -> None:
         """Carry out one message of the client on ``ws/jobs``; errors are answered (rule 28)."""
+        if self._spoke is not None:
+            self._spoke(self)
+            self._spoke = None
+        if self._job_id is not None:
+            self.allows()  # what it says is ignored, but not for nothing
+            return
+        # Whoever does not read the answers asks nothing more: what waits for a viewer stays bounded.
+        await self._mailbox.room()
         try:
             command = messages.decode_command(data)
         except InvalidMessageError as exc:
-            self._put_error(exc)
+            self._misread(exc)
             return
-        # Watching keeps the client's order; what only asks the store does not wait for one another.
-        if isinstance(command, messages.Subscribe | messages.Unsubscribe):
+        # A report is what its sender is here for; it waits for its turn, and is not counted.
+        if self._stopped or not (isinstance(command, messages.Report | messages.Add) or self.allows()):
+            return
+        # Watching keeps the client's order, and of large answers one at a time is enough. What only asks the store does
+        # not wait for one another.
+        if isinstance(command, _IN_ORDER):
             await self._run(command)
             return
-        await self._slots.acquire()
+        if self._commands is None:
+            self._commands = set()
+        while len(self._commands) >= COMMANDS_IN_FLIGHT:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+            if self.stopped:
+                return
         task = asyncio.create_task(self._run(command))
         self._commands.add(task)
         task.add_done_callback(self._command_done)
 
+    def _misread(self, exc: InvalidMessageError) -> None:
+        self._bad += 1
+        if self._bad > BAD_MESSAGES:
+            self._end(CloseCode.BAD_MESSAGE, f"more than {BAD_MESSAGES} messages that cannot be read")
+        elif self.allows():
+            self._put_error(exc)
+
+    def _end(self, code: CloseCode, reason: str) -> None:
+        if not self._stopped:
+            _log.info("A viewer is closed with %d: %s", code, reason)
+            self._stopped = True
+            self._outlet.close(code, reason)
+
     def _command_done(self, task: asyncio.Task[None]) -> None:
-        self._commands.discard(task)
-        self._slots.release()
+        if self._commands is not None:
+            self._commands.discard(task)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
 
     async def _run(self, command: messages.Command) -> None:
         try:
@@ -149,12 +263,14 @@ class Session:
             case messages.Subscribe():
                 await self._subscribe(command)
             case messages.Unsubscribe():
+                self._check_count(command.job_ids)
                 for job_id in command.job_ids:
                     self._unwatch(job_id)
             case messages.Report():
                 self._check("report", command.state.job_id)
                 messages.check_state(command.state)
-                receipt = await self._store.publish(command.state, start=command.start)
+                with self._fanout.metrics.round_trip():
+                    receipt = await self._store.publish(command.state, start=command.start)
                 self._reported(command.state.job_id, receipt, ended=command.state.status.terminal)
                 self._answer("receipt", command.id, {"job_id": command.state.job_id, **structs.asdict(receipt)})
             case messages.Add():
@@ -165,6 +281,7 @@ class Session:
                 self._reported(command.job_id, receipt)
                 self._answer("receipt", command.id, {"job_id": command.job_id, **structs.asdict(receipt)})
             case messages.Read():
+                self._check_count(command.job_ids)
                 for job_id in command.job_ids:
                     self._check("watch", job_id)
                 found = await self._store.read(command.job_ids)
@@ -185,9 +302,9 @@ class Session:
     def _reported(self, job_id: str, receipt: Receipt, *, ended: bool = False) -> None:
         """Note whom to wake when this job is asked to cancel."""
         if ended or receipt.outcome is not Outcome.ACCEPTED:
-            self._reports.discard(job_id)
             self._reporters.forget(job_id, self)
         elif not self._stopped:  # meanwhile
+            self._reports = self._reports or set()
             self._reports.add(job_id)
             self._reporters.note(job_id, self)
 
@@ -196,39 +313,47 @@ class Session:
         for job_id in job_ids:
             self._check("watch", job_id)
         limit = self._settings.max_subscriptions
-        wanted = len(self._intervals_s.keys() | set(job_ids))
+        wanted = len((self._intervals_s or {}).keys() | set(job_ids))
         if wanted > limit:
             raise TooManySubscriptionsError(wanted, limit)
-        interval_s = min(max(command.interval_ms, 0.0), MAX_INTERVAL_MS) / 1000
-        for job_id in job_ids:
-            self._intervals_s[job_id] = interval_s
+        self._check_count(job_ids)
         found = await self._fanout.open(job_ids)
         missing = [job_id for job_id, stored in found.items() if stored is None]
         self._answer("subscribed", command.id, {"job_ids": job_ids, "missing": missing})
-        self._watch(job_ids)
+        self._watch(dict.fromkeys(job_ids, pace_s(command.interval_ms)))
+        if command.children and not self._stopped:
+            self._parents = self._parents or set()
+            self._parents.update(job_ids)
+            for job_id in job_ids:
+                self._children.watch(self, job_id)
 
-    def _watch(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            # The state that ``watch`` delivers is an answer, not an update: no interval holds it back.
-            self._mailbox.forget(job_id)
-            self._fanout.watch(self, job_id)
+    def _watch(self, intervals_s: dict[str, float]) -> None:
         if self._stopped:  # meanwhile: the socket may have closed while the store was asked
-            self._fanout.leave(self)
+            self._fanout.release(intervals_s)
+            return
+        if self._intervals_s is None:
+            self._intervals_s = {}
+        for job_id, interval_s in intervals_s.items():
+            before_s = self._intervals_s.get(job_id)
+            self._intervals_s[job_id] = interval_s
+            self._fanout.watch(self._mailbox, job_id, interval_s, instead_of_s=before_s)
 
     def _unwatch(self, job_id: str) -> None:
-        if self._intervals_s.pop(job_id, None) is not None:
-            self._fanout.unwatch(self, job_id)
-            self._mailbox.forget(job_id)
+        if self._intervals_s is not None and (interval_s := self._intervals_s.pop(job_id, None)) is not None:
+            self._fanout.unwatch(self._mailbox, job_id, interval_s)
+        if self._parents is not None and job_id in self._parents:
+            self._parents.discard(job_id)
+            self._children.unwatch(self, job_id)
+
+    def _check_count(self, job_ids: list[str]) -> None:
+        limit = self._settings.max_ids_per_command
+        if len(job_ids) > limit:
+            raise TooManyIdsError(len(job_ids), limit)
 
     def _check(self, action: Action, job_id: str | None) -> None:
         allowed = self._grant.allows_all(action) if job_id is None else self._grant.allows(action, check_job_id(job_id))
         if not allowed:
             raise ForbiddenError(action)
-
-    async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.ping_interval_s)
-            self._put(self._notice("ping", "keepalive"))
 
     def _notice(self, kind: str, text: str) -> dict[str, object]:
         now_us = self._store.now_us()
@@ -262,6 +387,6 @@ class Session:
 
     def _put_bytes(self, data: bytes) -> None:
         try:
-            self._mailbox.put(data)
+            self._mailbox.put(text_frame(data))
         except MailboxFullError:
-            self._close(CloseCode.SLOW_VIEWER, "answers are not read")
+            self._end(CloseCode.SLOW_VIEWER, "answers are not read")

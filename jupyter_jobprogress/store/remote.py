@@ -36,8 +36,11 @@ from jupyter_jobprogress.settings import Settings, mask_url
 from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
 from jupyter_jobprogress.store.remote_link import Link
 
-BATCH: Final = 100
-"""Most jobs in one ``subscribe``."""
+BATCH: Final = 64
+"""Most jobs in one command: with the longest ids it stays below what a server takes from a viewer, 16 KiB."""
+
+_HELLO: Final = messages.encode(messages.Unsubscribe(job_ids=[]))
+"""Says nothing, so that a server which waits for a first message does not close a store that wants nothing now."""
 
 _log = logging.getLogger(__name__)
 
@@ -114,8 +117,12 @@ class RemoteStore(Store):
 
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
         checked = [check_job_id(job_id) for job_id in job_ids]
-        answer = _answers.decode(await self._ask(messages.Read(job_ids=checked, id=next(self._ids))))
-        return {stored.job_id: stored for stored in map(_stored, answer.states)}
+        found: dict[str, Stored] = {}
+        for first in range(0, len(checked), BATCH):
+            command = messages.Read(job_ids=checked[first : first + BATCH], id=next(self._ids))
+            answer = _answers.decode(await self._ask(command))
+            found.update((stored.job_id, stored) for stored in map(_stored, answer.states))
+        return found
 
     async def list(
         self,
@@ -239,7 +246,8 @@ class RemoteStore(Store):
     async def _own(self) -> None:
         """Keep one connection; the only task that makes, reads and ends it."""
         attempt = 0
-        while True:
+        # Asked, too: a task group that ends by an error in the very turn of a cancellation swallows it (Python 3.11).
+        while not self._closed:
             try:
                 async with Link(self._settings) as link:
                     attempt = 0
@@ -287,6 +295,8 @@ class RemoteStore(Store):
                 await self.watch(batch)
             except ProtocolError as exc:  # the server has other limits than before
                 raise StoreUnavailableError(self.label, str(exc)) from exc
+        if not jobs and self._link is not None:
+            self._link.put(_HELLO)
         self._set_health(Health(True))
 
     def _pay(self, job_ids: Sequence[str]) -> None:

@@ -83,7 +83,7 @@ def app(jp_serverapp: ServerApp, http_server: Any, jp_http_port: Any) -> ServerA
 
 
 async def test_the_audit_sees_every_route(app: ServerApp) -> None:
-    assert len(routes(app)) == 6
+    assert len(routes(app)) == 7
     assert all(issubclass(handler, JupyterHandler) for _, handler in routes(app))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.settings import Settings
@@ -12,19 +11,9 @@ from jupyter_jobprogress.store.redis import RedisStore
 from tests.support.chaos import ChaosProxy
 from tests.support.jobs import Collector, make_state
 from tests.support.redis_server import RedisServer
+from tests.support.seats import Viewer
 
 ROUNDS = 100
-
-
-class Viewer:
-    def __init__(self) -> None:
-        self.seen: list[Stored] = []
-
-    def deliver(self, stored: Stored) -> None:
-        self.seen.append(stored)
-
-    def store_health(self, *, up: bool) -> None:
-        pass
 
 
 async def test_a_viewer_who_comes_as_the_job_ends_sees_the_end(redis_server: RedisServer, namespace: str) -> None:
@@ -44,8 +33,8 @@ async def test_a_viewer_who_comes_as_the_job_ends_sees_the_end(redis_server: Red
             await worker.publish(make_state(job_id, "completed"))
             hold.release()
             await opening
-            fanout.watch(viewer, job_id)
-            right += viewer.seen[-1].status is Status.COMPLETED
+            fanout.watch(viewer.mailbox, job_id)
+            right += viewer.seen[-1]["status"] == "completed"
 
         await fanout.close()
         await held.close()

@@ -12,6 +12,7 @@ from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.store.base import Health
 from jupyter_jobprogress.store.embedded import EmbeddedStore
+from tests.support.seats import Viewer, watch
 
 
 def state(job_id: str = "a", status: str = "processing", **fields: Any) -> State:
@@ -44,27 +45,6 @@ class CountingStore(EmbeddedStore):
         self.on_health(Health(not away, "away" if away else ""))
 
 
-class Viewer:
-    def __init__(self) -> None:
-        self.seen: list[Stored] = []
-        self.health: list[bool] = []
-        self.changed = asyncio.Event()
-
-    def deliver(self, stored: Stored) -> None:
-        self.seen.append(stored)
-        self.changed.set()
-
-    def store_health(self, *, up: bool) -> None:
-        self.health.append(up)
-        self.changed.set()
-
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(5):
-            while not condition(self):
-                self.changed.clear()
-                await self.changed.wait()
-
-
 @pytest.fixture
 async def store() -> AsyncIterator[CountingStore]:
     store = CountingStore()
@@ -77,13 +57,6 @@ async def fanout(store: CountingStore) -> AsyncIterator[Fanout]:
     fanout = Fanout(store)
     yield fanout
     await fanout.close()
-
-
-async def watch(fanout: Fanout, viewer: Viewer, *job_ids: str) -> None:
-    fanout.enter(viewer)
-    await fanout.open(job_ids)
-    for job_id in job_ids:
-        fanout.watch(viewer, job_id)
 
 
 async def test_one_read_serves_every_viewer_of_a_job(fanout: Fanout, store: CountingStore) -> None:
@@ -104,8 +77,9 @@ async def test_every_viewer_gets_the_same_bytes_once(fanout: Fanout, store: Coun
     receipts: list[Receipt] = [await store.publish(state()) for _ in range(10)]
 
     for viewer in viewers:
-        assert [stored.seq for stored in viewer.seen] == [receipt.seq for receipt in receipts]
-    assert viewers[0].seen[3].data is viewers[1].seen[3].data
+        await viewer.until(lambda viewer: len(viewer.numbers) == 10)
+        assert [message["seq"] for message in viewer.seen] == [receipt.seq for receipt in receipts]
+    assert all(one is other for one, other in zip(*(viewer.writes for viewer in viewers), strict=True))
 
 
 async def test_a_state_that_was_overtaken_while_it_was_read_is_not_shown(fanout: Fanout, store: CountingStore) -> None:
@@ -119,8 +93,8 @@ async def test_a_state_that_was_overtaken_while_it_was_read_is_not_shown(fanout:
     store.readable.set()
     await opening
 
-    assert [stored.seq for stored in viewer.seen] == [receipt.seq]
-    assert viewer.seen[0].status is Status.COMPLETED
+    assert [message["seq"] for message in viewer.seen] == [receipt.seq]
+    assert viewer.seen[0]["status"] == "completed"
 
 
 async def test_a_push_without_seq_during_the_read_is_settled_by_reading_again(
@@ -136,7 +110,7 @@ async def test_a_push_without_seq_during_the_read_is_settled_by_reading_again(
     store.readable.set()
     await opening
 
-    assert viewer.seen[-1].seq == receipt.seq
+    assert viewer.seen[-1]["seq"] == receipt.seq
 
 
 async def test_jobs_that_nobody_watches_any_more_are_let_go(fanout: Fanout, store: CountingStore) -> None:
@@ -144,12 +118,15 @@ async def test_jobs_that_nobody_watches_any_more_are_let_go(fanout: Fanout, stor
     await watch(fanout, first, "a", "b")
     await watch(fanout, second, "b")
 
+    for job_id in ("a", "b", "b"):
+        fanout.unwatch(first.mailbox, job_id)
     fanout.leave(first)
-    assert fanout.job_count == 1
+    assert (fanout.job_count, fanout.metrics._present().subscriptions) == (1, 1)
+    fanout.unwatch(second.mailbox, "b")
     fanout.leave(second)
     fanout.leave(second)
 
-    assert (fanout.job_count, fanout.viewer_count) == (0, 0)
+    assert fanout.metrics._present()[:3] == (0, 0, 0)
     await store.publish(state("b"))
     assert second.seen == []
 
@@ -176,7 +153,7 @@ async def test_a_gap_is_filled_by_reading_again(fanout: Fanout, store: CountingS
     fanout.gap(["a"])
     await viewer.until(lambda viewer: viewer.seen)
 
-    assert viewer.seen[0].seq == receipt.seq
+    assert viewer.seen[0]["seq"] == receipt.seq
 
 
 async def test_viewers_learn_that_the_store_is_away_and_are_right_when_it_is_back(
@@ -189,7 +166,7 @@ async def test_viewers_learn_that_the_store_is_away_and_are_right_when_it_is_bac
     assert (early.health, late.health) == ([False], [False])
 
     receipt = await store.publish(state("b"))
-    late.seen.clear()
+    late.writes.clear()
     store._subscriptions.clear()
     store.set_away(False)
     fanout.gap(["a", "b"])
@@ -198,3 +175,42 @@ async def test_viewers_learn_that_the_store_is_away_and_are_right_when_it_is_bac
     assert early.health == [False, True]
     assert fanout._topics["b"].latest is not None
     assert fanout._topics["b"].latest.seq == receipt.seq
+
+
+async def test_many_jobs_are_read_at_once(fanout: Fanout, store: CountingStore) -> None:
+    job_ids = [f"job-{number}" for number in range(100)]
+    for job_id in job_ids:
+        await store.publish(state(job_id))
+    viewer = Viewer()
+
+    await watch(fanout, viewer, *job_ids)
+
+    assert store.reads == [job_ids]
+    assert {message["job_id"] for message in viewer.seen} == set(job_ids)
+
+
+async def test_another_pace_shows_the_state_again_and_counts_no_second_time(
+    fanout: Fanout, store: CountingStore
+) -> None:
+    await store.publish(state(n=1))
+    viewer = Viewer()
+    await watch(fanout, viewer, "a")
+
+    fanout.watch(viewer.mailbox, "a", 60.0, instead_of_s=0.0)
+    for step in range(2, 10):
+        await store.publish(state(n=step))
+
+    assert viewer.numbers == [1, 1, 2]
+    assert fanout.metrics._present().subscriptions == 1
+    fanout.unwatch(viewer.mailbox, "a", 60.0)
+    assert (fanout.job_count, fanout.metrics._present().subscriptions) == (0, 0)
+
+
+async def test_a_job_that_was_opened_for_nobody_is_released(fanout: Fanout, store: CountingStore) -> None:
+    await fanout.open(["a"])
+    assert fanout.job_count == 1
+
+    fanout.release(["a"])
+
+    assert fanout.job_count == 0
+    assert store._subscriptions == {}

@@ -1,144 +1,168 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import json
 
 import pytest
 
 from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.protocol.state import Status
-from jupyter_jobprogress.server.mailbox import CONTROL_FRAMES, QUEUE_FRAMES, Mailbox, MailboxFullError
+from jupyter_jobprogress.server.frames import text_frame
+from jupyter_jobprogress.server.mailbox import CONTROL_FRAMES, WRITE_BYTES, MailboxFullError
+from jupyter_jobprogress.server.metrics import Counts
+from jupyter_jobprogress.server.topic import Pace, Topic
+from tests.support.seats import Viewer
 
 
-def stored(number: int, job_id: str = "a", status: Status = Status.PROCESSING) -> Stored:
-    return Stored(job_id, f"{job_id}{number}".encode(), number, status)
+def job(job_id: str = "a") -> Topic:
+    counts = Counts()
+    return Topic(job_id, counts, lambda interval_s: Pace(interval_s, counts))
 
 
-class Viewer:
-    """Takes frames while its gate is open."""
+def stored(number: int, job_id: str = "a", status: Status = Status.PROCESSING, size: int = 0) -> Stored:
+    data = json.dumps({"job_id": job_id, "n": number, "x": "y" * size}).encode()
+    return Stored(job_id, data, number, status)
 
-    def __init__(self) -> None:
-        self.frames: list[str] = []
-        self.reading = asyncio.Event()
-        self.reading.set()
-        self.took = asyncio.Event()
 
-    async def send(self, frame: bytes) -> None:
-        await self.reading.wait()
-        self.frames.append(frame.decode())
-        self.took.set()
+async def test_a_viewer_that_does_not_read_is_owed_the_newest_state_of_each_job_and_no_more() -> None:
+    viewer, first, second = Viewer(), job("a"), job("b")
+    for topic in (first, second):
+        topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
 
-    async def until(self, frame: str) -> None:
+    for number in range(1, 1001):
+        first.take(stored(number, "a"))
+        second.take(stored(number, "b"))
+    assert viewer.writes == []
+    viewer.read()
+
+    assert [(message["job_id"], message["n"]) for message in viewer.seen] == [("a", 1000), ("b", 1000)]
+    assert len(viewer.writes) == 1, "what waits leaves together"
+
+
+async def test_what_is_owed_is_shared_with_every_other_viewer() -> None:
+    viewer, topic = Viewer(), job()
+    topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+
+    topic.take(stored(1))
+    viewer.read()
+
+    assert viewer.writes[0] == topic.frame
+    assert viewer.mailbox._owed is None
+
+
+async def test_a_viewer_that_was_behind_is_sent_a_bounded_part_at_a_time() -> None:
+    viewer = Viewer()
+    topics = [job(f"job-{number}") for number in range(20)]
+    for topic in topics:
+        topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+    for topic in topics:
+        topic.take(stored(1, topic.job_id, size=60_000))
+
+    viewer.read()
+
+    assert {message["job_id"] for message in viewer.seen} == {topic.job_id for topic in topics}
+    assert len(viewer.writes) == 4
+    assert max(map(len, viewer.writes)) < WRITE_BYTES + 61_000
+
+
+async def test_an_end_is_not_lost_where_the_next_run_has_begun_before_the_viewer_reads() -> None:
+    viewer, topic = Viewer(), job()
+    topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+
+    for number in range(10):
+        topic.take(stored(number))
+    topic.take(stored(10, status=Status.COMPLETED))
+    topic.take(stored(11))
+    topic.take(stored(12))
+    viewer.read()
+
+    assert viewer.numbers == [10, 12]
+
+
+async def test_answers_keep_their_order_and_come_before_what_is_owed() -> None:
+    viewer, topic = Viewer(), job()
+    topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+    topic.take(stored(1))
+    for number in range(3):
+        viewer.mailbox.put(text_frame(json.dumps({"answer": number}).encode()))
+
+    viewer.read()
+
+    assert [message.get("answer") for message in viewer.seen] == [0, 1, 2, None]
+
+
+async def test_what_comes_while_something_waits_does_not_overtake_it() -> None:
+    viewer, topic = Viewer(), job()
+    topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+    viewer.mailbox.put(text_frame(b'{"answer":1}'))
+    viewer.reading = True  # the socket is free, and has not said so yet
+
+    topic.take(stored(1))
+    assert viewer.writes == []
+    viewer.read()
+
+    assert [message.get("answer") for message in viewer.seen] == [1, None]
+
+
+async def test_an_outlet_that_refuses_in_the_middle_is_sent_the_rest_later() -> None:
+    viewer, topic = Viewer(), job()
+    topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+    topic.take(stored(1))
+    viewer.mailbox.put(text_frame(b"{}"))
+
+    viewer.mailbox.drained()
+    assert viewer.mailbox.waiting
+    viewer.read()
+
+    assert viewer.numbers == [None, 1]
+
+
+async def test_nothing_is_owed_of_a_job_that_was_forgotten_or_after_the_end() -> None:
+    viewer, topic = Viewer(), job()
+    topic.add(viewer.mailbox, 0.0)
+    viewer.reading = False
+    topic.take(stored(1))
+    viewer.mailbox.forget(topic)
+    assert not viewer.mailbox.waiting
+    viewer.mailbox.close()
+    topic.take(stored(2))
+
+    viewer.read()
+
+    assert viewer.writes == []
+
+
+async def test_who_waits_for_room_goes_on_when_there_is_some_and_at_the_end() -> None:
+    viewer = Viewer()
+    await viewer.mailbox.room()
+    viewer.reading = False
+    viewer.mailbox.put(b"answer")
+    for way_out in (viewer.read, viewer.mailbox.close):
+        viewer.reading = False
+        viewer.mailbox.put(b"answer")
+        waiting = asyncio.create_task(viewer.mailbox.room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        way_out()
+
         async with asyncio.timeout(5):
-            while frame not in self.frames:
-                self.took.clear()
-                await self.took.wait()
-
-
-@asynccontextmanager
-async def running(viewer: Viewer) -> AsyncIterator[Mailbox]:
-    mailbox = Mailbox(viewer.send)
-    task = asyncio.create_task(mailbox.run())
-    try:
-        yield mailbox
-    finally:
-        mailbox.close()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_a_viewer_that_keeps_up_gets_every_state_in_order() -> None:
-    viewer = Viewer()
-
-    async with running(viewer) as mailbox:
-        for number in range(QUEUE_FRAMES):
-            mailbox.put_state(stored(number), interval_s=0)
-        await viewer.until(f"a{QUEUE_FRAMES - 1}")
-
-    assert viewer.frames == [f"a{number}" for number in range(QUEUE_FRAMES)]
-
-
-async def test_a_viewer_that_does_not_read_costs_a_bounded_line_and_then_gets_the_newest() -> None:
-    viewer = Viewer()
-    viewer.reading.clear()
-
-    async with running(viewer) as mailbox:
-        for number in range(100_000):
-            mailbox.put_state(stored(number), interval_s=0)
-            mailbox.put_state(stored(number, "b"), interval_s=0)
-        viewer.reading.set()
-        await viewer.until("a99999")
-        await viewer.until("b99999")
-
-    assert len(viewer.frames) <= QUEUE_FRAMES + 3
-    numbers = [int(frame[1:]) for frame in viewer.frames if frame[0] == "a"]
-    assert numbers == sorted(numbers)
-
-
-async def test_a_terminal_state_follows_what_waits_and_is_never_replaced() -> None:
-    viewer = Viewer()
-    viewer.reading.clear()
-
-    async with running(viewer) as mailbox:
-        for number in range(1000):
-            mailbox.put_state(stored(number), interval_s=10)
-        mailbox.put_state(stored(1000, status=Status.COMPLETED), interval_s=10)
-        viewer.reading.set()
-        await viewer.until("a1000")
-
-    assert viewer.frames == ["a0", "a1000"]
-
-
-async def test_an_interval_lets_the_first_out_at_once_and_then_the_newest() -> None:
-    viewer = Viewer()
-    loop = asyncio.get_running_loop()
-
-    async with running(viewer) as mailbox:
-        begin_s = loop.time()
-        mailbox.put_state(stored(0), interval_s=0.1)
-        await viewer.until("a0")
-        first_s = loop.time() - begin_s
-        for number in range(1, 50):
-            mailbox.put_state(stored(number), interval_s=0.1)
-        await viewer.until("a49")
-        second_s = loop.time() - begin_s
-
-    assert viewer.frames == ["a0", "a49"]
-    assert first_s < 0.1 <= second_s + 0.001
-
-
-async def test_the_interval_of_one_job_does_not_hold_back_another() -> None:
-    viewer = Viewer()
-
-    async with running(viewer) as mailbox:
-        mailbox.put_state(stored(0), interval_s=60)
-        mailbox.put_state(stored(1), interval_s=60)
-        mailbox.put_state(stored(0, "b"), interval_s=60)
-        await viewer.until("b0")
-
-    assert viewer.frames == ["a0", "b0"]
-
-
-async def test_nothing_waits_for_a_job_that_was_forgotten() -> None:
-    viewer = Viewer()
-
-    async with running(viewer) as mailbox:
-        mailbox.put_state(stored(0), interval_s=0.05)
-        mailbox.put_state(stored(1), interval_s=0.05)
-        mailbox.forget("a")
-        await viewer.until("a0")
-        mailbox.put_state(stored(2), interval_s=0.05)
-        await viewer.until("a2")
-
-    assert viewer.frames == ["a0", "a2"]
+            await waiting
 
 
 async def test_answers_that_nobody_reads_are_bounded() -> None:
-    mailbox = Mailbox(Viewer().send)
+    viewer = Viewer()
+    viewer.reading = False
 
     for _ in range(CONTROL_FRAMES):
-        mailbox.put(b"answer")
+        viewer.mailbox.put(b"answer")
 
     with pytest.raises(MailboxFullError):
-        mailbox.put(b"one more")
+        viewer.mailbox.put(b"one more")

@@ -45,7 +45,7 @@ def uri(jp_serverapp: ServerApp, http_server: Any) -> str:
 
 async def watched(service: Service, job_id: str) -> None:
     async with asyncio.timeout(10):
-        while not service.fanout.job_count or not service.fanout._topics[job_id].viewers:
+        while not service.fanout.job_count or not service.fanout._topics[job_id].groups:
             await asyncio.sleep(0.01)
 
 

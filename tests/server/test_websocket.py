@@ -139,6 +139,7 @@ async def test_reports_get_receipts_and_reach_viewers(connect: Connect) -> None:
         ('{"type":"subscribe","job_ids":["a\\n"]}', "invalid_job_id"),
         ("[" * 5000, "invalid_message"),
         (json.dumps({"type": "subscribe", "job_ids": [f"j{n}" for n in range(257)]}), "too_many_subscriptions"),
+        (json.dumps({"type": "read", "job_ids": [f"j{n}" for n in range(257)]}), "too_many_ids"),
     ],
 )
 async def test_bad_messages_are_answered_and_nothing_is_lost(connect: Connect, sent: str, code: str) -> None:

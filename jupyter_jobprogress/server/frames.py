@@ -1,0 +1,15 @@
+"""Frames of a WebSocket as a server sends them (RFC 6455, section 5.2). Pure."""
+
+from __future__ import annotations
+
+import struct
+
+
+def text_frame(message: bytes) -> bytes:
+    """Return a whole, unmasked text frame. Any number of viewers may be sent the same one, and several joined."""
+    length = len(message)
+    if length < 126:
+        return struct.pack(">BB", 0x81, length) + message
+    if length < 65536:
+        return struct.pack(">BBH", 0x81, 126, length) + message
+    return struct.pack(">BBQ", 0x81, 127, length) + message
