@@ -68,9 +68,9 @@ def __dir__() -> list[str]:
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Tell Jupyter Server where the extension is."""
-    from jupyter_jobprogress.server.extension import JobProgress
+    from jupyter_jobprogress.server.extension import JobProgressExtension
 
-    return [{"module": "jupyter_jobprogress.server.extension", "app": JobProgress}]
+    return [{"module": "jupyter_jobprogress.server.extension", "app": JobProgressExtension}]
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:

@@ -5,16 +5,23 @@
     │   ├── InvalidJobIdError
     │   ├── InvalidMessageError
     │   ├── InvalidProgressError
+    │   ├── InvalidArgumentError
     │   ├── StateTooLargeError
     │   ├── HistoryTooLargeError
     │   ├── NestingTooDeepError
     │   ├── TooManyMetricsError
     │   ├── TooManySubscriptionsError
-    │   └── TooManyIdsError
+    │   ├── TooManyIdsError
+    │   └── BodyTooLargeError
     ├── JobCancelled
-    ├── TicketError
+    ├── UnauthorizedError
+    │   └── TicketError
     ├── ForbiddenError
+    ├── ForeignHostError
+    ├── ForeignOriginError
+    ├── UnknownJobError
     ├── SettingsError (also a ValueError)
+    ├── NoServerError
     ├── StoreError
     │   ├── StoreUnavailableError
     │   ├── StoreDeniedError
@@ -83,6 +90,19 @@ class InvalidProgressError(ProtocolError):
         )
 
 
+class InvalidArgumentError(ProtocolError):
+    """An argument of a request has a value that it cannot have."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        self.name = name
+        self.value = value
+        self.expected = expected
+        super().__init__(name, value, expected)
+
+    def __str__(self) -> str:
+        return f"Expected {self.name} to be {self.expected}, got {self.value!r:.60}."
+
+
 class _LimitError(ProtocolError):
     """Something is larger than the protocol allows."""
 
@@ -143,6 +163,18 @@ class TooManySubscriptionsError(_LimitError):
         return f"Expected at most {self.limit} jobs on one socket, got {self.actual}. Unsubscribe some first."
 
 
+class BodyTooLargeError(_LimitError):
+    """The body of a request has more bytes, or more lines, than one may have."""
+
+    code = "body_too_large"
+
+    def __str__(self) -> str:
+        return (
+            f"Expected a body of at most {self.limit} bytes, got {self.actual} or more. Send one update, or with "
+            "Content-Type: application/x-ndjson one a line, and further ones in further requests."
+        )
+
+
 class TooManyIdsError(_LimitError):
     """One command names more jobs than the server allows."""
 
@@ -150,19 +182,6 @@ class TooManyIdsError(_LimitError):
 
     def __str__(self) -> str:
         return f"Expected at most {self.limit} job ids in one command, got {self.actual}. Send several commands."
-
-
-class ForbiddenError(JobProgressError):
-    """The bearer of a credential may not do this."""
-
-    code = "forbidden"
-
-    def __init__(self, action: str) -> None:
-        self.action = action
-        super().__init__(action)
-
-    def __str__(self) -> str:
-        return f"Expected a credential that allows to {self.action} this job. Ask its owner for one."
 
 
 class JobCancelled(JobProgressError):
@@ -184,10 +203,75 @@ class JobCancelled(JobProgressError):
         )
 
 
-class TicketError(JobProgressError):
-    """A ticket is malformed, not signed by this server, expired, or not for this use."""
+class ForbiddenError(JobProgressError):
+    """The bearer of a credential may not do this."""
+
+    code = "forbidden"
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        super().__init__(action)
+
+    def __str__(self) -> str:
+        return f"Expected a credential that allows to {self.action} this job. Ask its owner for one."
+
+
+class ForeignHostError(JobProgressError):
+    """A request names a host that a server is not known by: a page may be playing tricks with DNS."""
+
+    code = "forbidden"
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(host)
+
+    def __str__(self) -> str:
+        return (
+            f"Expected the Host of a request to be an address, localhost, or a name that this server was told, got "
+            f"{self.host!r:.80}. If that is its name, start it with --allow-host."
+        )
+
+
+class ForeignOriginError(JobProgressError):
+    """A request comes from a page of another site."""
+
+    code = "forbidden"
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        super().__init__(origin)
+
+    def __str__(self) -> str:
+        return (
+            f"Expected a request of a page of this server, got one of {self.origin!r:.80}. If that site may ask, start "
+            "the server with --allow-origin."
+        )
+
+
+class UnknownJobError(JobProgressError):
+    """A store knows no such job."""
+
+    code = "unknown_job"
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(job_id)
+
+    def __str__(self) -> str:
+        return f"No job {self.job_id!r} is known here: it never reported, or its state has expired."
+
+
+class UnauthorizedError(JobProgressError):
+    """Nobody who may come in is signed in."""
 
     code = "unauthorized"
+
+    def __str__(self) -> str:
+        return "Expected a valid credential of this server for this path: sign in, or send a token or ticket."
+
+
+class TicketError(UnauthorizedError):
+    """A ticket is malformed, not signed by this server, expired, or not for this use."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -210,6 +294,16 @@ class SettingsError(JobProgressError, ValueError):
 
     def __str__(self) -> str:
         return f"Expected {self.name} to be {self.expected}, got {self.value!r:.120}."
+
+
+class NoServerError(JobProgressError):
+    """A command does not know where the jobs are."""
+
+    def __str__(self) -> str:
+        return (
+            "Expected to be told where the jobs are, or to find a server of yours that runs here. Set JOBPROGRESS_URL "
+            "or REDIS_URL, add --url, or start one with 'jupyter jobprogress serve'."
+        )
 
 
 class StoreError(JobProgressError):

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "REDIS_URL": "Used where JOBPROGRESS_URL is not set.",
     "JOBPROGRESS_TOKEN": "Ticket or Jupyter token for an http(s) URL.",
     "JOBPROGRESS_CA_FILE": "PEM file with the certificate, or its authority, to trust for an https URL.",
+    "JOBPROGRESS_SERVER_TOKEN": "Token that opens a standalone server; jupyter jobprogress serve reads it.",
     "JOBPROGRESS_NAMESPACE": "Prefix of all Redis names; empty for the names of the original service.",
     "JOBPROGRESS_DISABLE": "1: jobs run, report nothing and show nothing.",
 }
@@ -56,6 +58,14 @@ def mask_url(url: str) -> str:
     if ":" in host:
         host = f"[{host}]"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its very name or address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_url(url: str, name: str = "the store URL") -> str:

@@ -23,8 +23,26 @@ CLIENTS = ("redis", "websockets", "sqlite3")
             JUPYTER + CLIENTS,
         ),
         ("from jupyter_jobprogress import Job\nwith Job('a') as job: pass\njob.wait(5)", (*JUPYTER, "redis")),
+        (
+            "from jupyter_jobprogress.cli.main import parser; parser()",
+            (*JUPYTER, *CLIENTS, "asyncio", "msgspec", "rich"),
+        ),
+        (
+            "import jupyter_jobprogress.server.standalone",
+            (
+                "jupyter_server",
+                "jupyter_client",
+                "zmq",
+                "jinja2",
+                "IPython",
+                "anywidget",
+                "redis",
+                "websockets",
+                "rich",
+            ),
+        ),
     ],
-    ids=["package", "names", "reporter", "job"],
+    ids=["package", "names", "reporter", "job", "command", "server"],
 )
 def test_nothing_is_loaded_that_is_not_used(script: str, absent: tuple[str, ...]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("JOBPROGRESS_URL", "REDIS_URL")}

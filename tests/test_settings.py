@@ -83,12 +83,26 @@ def test_the_page_of_settings_names_every_variable_and_no_other() -> None:
 
 
 def test_the_page_of_settings_names_every_trait_and_its_default() -> None:
-    from jupyter_jobprogress.server.extension import LIMITS, JobProgress
+    from jupyter_jobprogress.server.extension import JobProgressExtension
+    from jupyter_jobprogress.server.traits import LIMITS, JobProgress
 
     page = (DOCS / "settings.md").read_text()
     documented = dict(re.findall(r"^\| `c\.JobProgress\.(\w+)` \| `([^`]*)` \|", page, re.MULTILINE))
-    ours = set(JobProgress.class_own_traits(config=True))
+    ours = set(JobProgress.class_own_traits(config=True)) | set(JobProgressExtension.class_own_traits(config=True))
 
     assert set(documented) == ours
     for name in ours & {"ttl_s", "terminal_ttl_s", "ping_interval_s", "kernels_report_here", *LIMITS}:
-        assert documented[name] == repr(JobProgress.class_traits()[name].default_value)
+        assert documented[name] == repr(JobProgressExtension.class_traits()[name].default_value)
+
+
+def test_the_page_of_settings_names_every_option_of_the_standalone_server() -> None:
+    from jupyter_jobprogress.server.standalone import JobProgressServer
+    from jupyter_jobprogress.server.traits import JobProgress
+
+    page = (DOCS / "settings.md").read_text()
+    documented = dict(re.findall(r"^\| `c\.JobProgressServer\.(\w+)` \| `([^`]*)` \|", page, re.MULTILINE))
+    traits = JobProgressServer.class_own_traits(config=True)
+
+    assert set(documented) == set(traits) - set(JobProgress.class_own_traits())
+    for name, default in documented.items():
+        assert default == repr(traits[name].default()) or name == "token"

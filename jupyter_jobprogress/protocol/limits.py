@@ -35,3 +35,12 @@ LOST_HEARTBEATS = 12
 
 FRAME_BYTES = 128 * 1024
 """Largest frame that a reporter may send: a state, its history and the command around them."""
+
+UPDATE_BYTES = STATE_BYTES + HISTORY_BYTES
+"""Largest update in the body of a request: a state and its history."""
+
+UPDATES = 1000
+"""Most updates in one request."""
+
+UPDATES_BYTES = 1024 * 1024
+"""Largest body of several updates."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from jupyter_jobprogress.errors import (
     HistoryTooLargeError,
+    InvalidArgumentError,
     InvalidMessageError,
     InvalidProgressError,
     NestingTooDeepError,
@@ -71,6 +72,15 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     words_seq: int = 0
 
 
+def receipt_fields(job_id: str, receipt: Receipt) -> dict[str, object]:
+    """Return a receipt as a server answers it: what workers added only where somebody did."""
+    fields = {"job_id": job_id, **msgspec.structs.asdict(receipt)}
+    if not receipt.added and not receipt.words_seq:
+        for name in ("added", "words", "words_seq"):
+            del fields[name]
+    return fields
+
+
 class Stored(NamedTuple):
     """A state as stored and pushed: the bytes that a viewer gets, and what a bridge must know of them.
 
@@ -100,6 +110,7 @@ class _Head(Struct, frozen=True):
 
 _head_decoder = msgspec.json.Decoder(_Head)
 _state_decoder = msgspec.json.Decoder(State)
+_object_decoder = msgspec.json.Decoder(dict[str, object])
 _encoder = msgspec.json.Encoder()
 
 
@@ -202,6 +213,38 @@ def decode_state(data: bytes | str) -> State:
         return check_state(_state_decoder.decode(data))
     except _MALFORMED as exc:
         raise InvalidMessageError(str(exc)) from exc
+
+
+def decode_update(job_id: str, data: bytes | str, *, timestamp: str) -> State:
+    """Read an update of which only what is there was said: for people with curl. The rest follows from it.
+
+    Raises:
+        InvalidMessageError, InvalidArgumentError: the job is another; ProtocolError: other rules. A progress outside
+            0 to 1 is refused here: there is no reporter who would warn of it.
+    """
+    try:
+        said: dict[str, object] = _object_decoder.decode(data)
+        status = "failed" if "error" in said else "completed" if "result" in said else "processing"
+        fields = {"status": status, "stage": "", "message": "", "timestamp": timestamp, "job_id": job_id} | said
+        state = msgspec.convert(fields | {"progress": _progress(fields)}, State)
+    except _MALFORMED as exc:
+        raise InvalidMessageError(str(exc)) from exc
+    if state.job_id != job_id:
+        raise InvalidArgumentError("job_id", state.job_id, f"{job_id}, as in the path, or absent")
+    if state.progress is not None and not 0 <= state.progress <= 1:
+        raise InvalidProgressError(state.progress)
+    return check_state(state)
+
+
+def _progress(fields: dict[str, object]) -> object:
+    if "progress" in fields:
+        return fields["progress"]
+    if fields["status"] == Status.COMPLETED:
+        return 1.0
+    n, total = fields.get("n"), fields.get("total")
+    if isinstance(n, (int, float)) and isinstance(total, (int, float)) and total > 0:
+        return min(max(n / total, 0.0), 1.0)
+    return None
 
 
 def read_stored(job_id: str, data: bytes) -> Stored:
@@ -335,6 +378,7 @@ __all__ = [
     "check_state",
     "decode_command",
     "decode_state",
+    "decode_update",
     "depth_of",
     "encode",
     "encode_contribution",
@@ -342,4 +386,5 @@ __all__ = [
     "join_state",
     "newer",
     "read_stored",
+    "receipt_fields",
 ]

@@ -16,12 +16,16 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from jupyter_jobprogress.errors import TicketError
+from jupyter_jobprogress.errors import InvalidArgumentError, InvalidMessageError, TicketError
+from jupyter_jobprogress.protocol.names import check_job_id
 
 Action = Literal["report", "watch", "cancel"]
 
 _VERSION: Final = "jp1"
 _MAX_LENGTH: Final = 1024
+
+LONGEST_S: Final = 366 * 86400
+"""Longest life of a ticket."""
 
 
 class Ticket(Struct, frozen=True, kw_only=True):
@@ -46,6 +50,54 @@ class Ticket(Struct, frozen=True, kw_only=True):
     def allows_all(self, action: Action) -> bool:
         """Whether this ticket lets its bearer do ``action`` to every job."""
         return action in self.actions and self.jobs == "*"
+
+
+class TicketRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``api/tickets`` is asked for: a ticket for ``job_id``, or for every job whose id begins with ``prefix``."""
+
+    job_id: str | None = None
+    prefix: str | None = None
+    actions: tuple[Action, ...] = ("report",)
+    expires_in_s: int = 7 * 86400
+
+
+class TicketAnswer(Struct, frozen=True, kw_only=True):
+    """What it answers: all that a job elsewhere needs. ``expires`` is RFC 3339 in UTC."""
+
+    url: str
+    token: str
+    expires: str
+    jobs: str
+    actions: tuple[Action, ...]
+
+
+def decode_request(data: bytes | bytearray | str) -> TicketRequest:
+    """Read and check the body of ``api/tickets``.
+
+    Raises:
+        InvalidMessageError, InvalidJobIdError, InvalidArgumentError
+    """
+    try:
+        request = msgspec.json.decode(data, type=TicketRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise InvalidMessageError(str(exc)) from exc
+    if (request.job_id is None) == (request.prefix is None):
+        raise InvalidMessageError("a ticket is for one job_id or for one prefix")
+    check_job_id(request.job_id or request.prefix)
+    if not request.actions:
+        raise InvalidArgumentError("actions", request.actions, "one or more of report, watch and cancel")
+    if not 1 <= request.expires_in_s <= LONGEST_S:
+        raise InvalidArgumentError("expires_in_s", request.expires_in_s, f"seconds from 1 to {LONGEST_S}")
+    return request
+
+
+def make_ticket(request: TicketRequest, *, now_s: float) -> Ticket:
+    """Return the ticket that was asked for."""
+    return Ticket(
+        jobs=request.job_id or f"{request.prefix}*",
+        actions=tuple(dict.fromkeys(request.actions)),
+        expires_s=int(now_s) + request.expires_in_s,
+    )
 
 
 def _b64(data: bytes) -> str:

@@ -2,159 +2,162 @@
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from typing import Any, ClassVar, Final, cast
 
-from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import APIHandler
 from msgspec import json
-from tornado.web import HTTPError, authenticated
+from tornado.http1connection import HTTP1Connection
+from tornado.web import stream_request_body
 
-from jupyter_jobprogress.errors import InvalidJobIdError, StoreError
+from jupyter_jobprogress.errors import BodyTooLargeError, InvalidArgumentError, JobProgressError, UnknownJobError
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import Status
-from jupyter_jobprogress.server.auth import RESOURCE, who_asks
+from jupyter_jobprogress.server.auth import Actions, Guarded
 from jupyter_jobprogress.server.metrics import CONTENT_TYPE
-from jupyter_jobprogress.server.service import Service
+from jupyter_jobprogress.server.site import Site
+from jupyter_jobprogress.store.base import Store
 
 MAX_LIMIT: Final = 1000
 
+BODY_S: Final = 10.0
+"""Longest time that a body may take to arrive."""
 
-class _Handler(APIHandler):
-    """What the REST handlers share. Errors are JSON: ``{"code":…,"message":…}``, never a traceback."""
 
-    auth_resource = RESOURCE
+@stream_request_body
+class Rest(Guarded):
+    """What the REST handlers share. A body is read after the request was let in, and no further than its limit."""
 
-    def initialize(self, *, service: Service) -> None:
-        self._service = service
+    body_limit_bytes: int = 4096
 
-    async def prepare(self) -> None:  # type: ignore[override] # as in its own base class
-        await super().prepare()
-        if not self._finished and not self._service.allows_request(who_asks(self)):
-            self.set_header("Retry-After", "1")
-            self._answer(b'{"code":"too_many_requests","message":"Expected fewer requests a second."}', status=429)
+    def initialize(self, *, site: Site) -> None:
+        super().initialize(site=site)
+        self.body = bytearray()
+        self._read_bytes = 0
 
-    def _log(self) -> None:
-        if self.get_status() != 429:  # the service says it once a minute
-            super()._log()
+    def admitted(self) -> None:
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise InvalidArgumentError("Content-Encoding", self.request.headers["Content-Encoding"], "absent")
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdigit() and int(length) > self.body_limit_bytes:
+            raise BodyTooLargeError(int(length), self.body_limit_bytes)
+        connection = cast("HTTP1Connection", self.request.connection)
+        # Of a chunked body, whose length is not told, ``data_received`` sees the end of the limit first.
+        connection.set_max_body_size(2 * self.body_limit_bytes)
+        connection.set_body_timeout(BODY_S)
 
-    def _job_id(self, job_id: str) -> str:
+    async def data_received(self, chunk: bytes) -> None:
+        if self._finished:
+            return
         try:
-            return check_job_id(job_id)
-        except InvalidJobIdError as exc:
-            raise HTTPError(400, str(exc)) from exc
+            self._read_bytes += len(chunk)
+            if self._read_bytes > self.body_limit_bytes:
+                raise BodyTooLargeError(self._read_bytes, self.body_limit_bytes)
+            self.body += chunk
+            await self.take()
+        except JobProgressError:
+            # Answered now: Tornado then closes the connection and reads no more.
+            self.send_error(exc_info=sys.exc_info())
 
-    def _answer(self, body: bytes, *, status: int = 200) -> None:
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if status_code < 500 and status_code != 404:
+            # Tornado closes it, since the body was not read; a proxy that is not told sends its next request into it.
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
+
+    async def take(self) -> None:
+        """Make what can be made of the part of the body that is there."""
+
+    @property
+    def store(self) -> Store:
+        return self.site.service.store
+
+    def answer(self, body: bytes, *, status: int = 200, content_type: str = "application/json") -> None:
+        """Finish with a body."""
         self.set_status(status)
-        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Type", content_type)
         self.finish(body)
 
-    def _unavailable(self, exc: StoreError) -> None:
-        self._answer(json.encode({"code": exc.code, "message": str(exc)}), status=503)
 
-    def _unknown(self, job_id: str) -> None:
-        message = f"No job {job_id!r} is known here: it never reported, or its state has expired."
-        self._answer(json.encode({"code": "unknown_job", "message": message}), status=404)
-
-
-class JobsHandler(_Handler):
+class JobsHandler(Rest):
     """``api/jobs``."""
 
-    @authenticated
-    @authorized("read")
+    actions: ClassVar[Actions] = {"GET": "watch"}
+
     async def get(self) -> None:
         status = self.get_query_argument("status", None)
         if status is not None and status not in frozenset(Status):
-            raise HTTPError(400, f"Expected status to be one of {', '.join(Status)}, got {status!r:.40}.")
+            raise InvalidArgumentError("status", status, f"one of {', '.join(Status)}")
         parent_id = self.get_query_argument("parent_id", None)
-        try:
-            page = await self._service.store.list(
-                status=None if status is None else Status(status),
-                parent_id=None if parent_id is None else self._job_id(parent_id),
-                limit=self._integer("limit", default=100, most=MAX_LIMIT) or 100,
-                after=self._integer("after", default=None, most=2**63),
-            )
-        except StoreError as exc:
-            self._unavailable(exc)
-            return
+        page = await self.store.list(
+            status=None if status is None else Status(status),
+            parent_id=None if parent_id is None else check_job_id(parent_id),
+            limit=self._integer("limit", default=100, most=MAX_LIMIT) or 100,
+            after=self._integer("after", default=None, most=2**63),
+        )
         jobs = b",".join(stored.data for stored in page.jobs)
-        rest = json.encode({"next": page.next, "now_us": self._service.store.now_us()})
-        self._answer(b'{"jobs":[' + jobs + b"]," + rest[1:])
+        rest = json.encode({"next": page.next, "now_us": self.store.now_us()})
+        self.answer(b'{"jobs":[' + jobs + b"]," + rest[1:])
 
     def _integer(self, name: str, *, default: int | None, most: int) -> int | None:
         text = self.get_query_argument(name, None)
         if text is None:
             return default
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
-            raise HTTPError(400, f"Expected {name} to be a whole number from 1 to {most}, got {text!r:.40}.")
+            raise InvalidArgumentError(name, text, f"a whole number from 1 to {most}")
         return int(text)
 
 
-class JobHandler(_Handler):
+class JobHandler(Rest):
     """``api/jobs/{job_id}``."""
 
-    @authenticated
-    @authorized("read")
+    actions: ClassVar[Actions] = {"GET": "watch", "DELETE": "cancel"}
+    ticket_opens = frozenset({"GET"})
+
     async def get(self, job_id: str) -> None:
-        try:
-            found = await self._service.store.read([self._job_id(job_id)])
-        except StoreError as exc:
-            self._unavailable(exc)
-            return
-        if job_id in found:
-            self._answer(found[job_id].data)
-        else:
-            self._unknown(job_id)
+        found = await self.store.read([job_id])
+        if job_id not in found:
+            raise UnknownJobError(job_id)
+        self.answer(found[job_id].data)
 
-    @authenticated
-    @authorized("execute")
     async def delete(self, job_id: str) -> None:
-        try:
-            known = await self._service.store.delete(self._job_id(job_id))
-        except StoreError as exc:
-            self._unavailable(exc)
-            return
-        if known:
-            self.set_status(204)
-            self.finish()
-        else:
-            self._unknown(job_id)
+        if not await self.store.delete(job_id):
+            raise UnknownJobError(job_id)
+        self.set_status(204)
+        self.finish()
 
 
-class CancelHandler(_Handler):
+class CancelHandler(Rest):
     """``api/jobs/{job_id}/cancel``."""
 
-    @authenticated
-    @authorized("execute")
+    actions: ClassVar[Actions] = {"POST": "cancel"}
+
     async def post(self, job_id: str) -> None:
-        try:
-            found = await self._service.reporters.request_cancel(self._job_id(job_id))
-        except StoreError as exc:
-            self._unavailable(exc)
-            return
-        if found:
-            self._answer(b'{"cancel_requested":true}', status=202)
-        else:
-            self._unknown(job_id)
+        if not await self.site.service.reporters.request_cancel(job_id):
+            raise UnknownJobError(job_id)
+        self.answer(b'{"cancel_requested":true}', status=202)
 
 
-class HealthHandler(_Handler):
+class HealthHandler(Rest):
     """``health``: whether what this server shows is up to date, not merely whether it runs."""
 
-    @authenticated
-    @authorized("read")
+    actions: ClassVar[Actions] = {"GET": "watch"}
+
     async def get(self) -> None:
-        health = await self._service.health()
-        if health.up:
-            self._answer(b'{"status":"ok"}')
+        if (await self.site.service.health()).up:
+            self.answer(b'{"status":"ok"}')
         else:
-            self._answer(json.encode({"status": "degraded", "reason": health.reason}), status=503)
+            reason = self.reason()
+            self.answer(json.encode({"status": "degraded"} | ({"reason": reason} if reason else {})), status=503)
+
+    def reason(self) -> str:
+        """Return why the store does not answer, or nothing for somebody whom it does not concern."""
+        return self.store.health.reason
 
 
-class MetricsHandler(_Handler):
+class MetricsHandler(Rest):
     """``metrics``: what this server counts about itself, for Prometheus."""
 
-    @authenticated
-    @authorized("read")
+    actions: ClassVar[Actions] = {"GET": "watch"}
+
     async def get(self) -> None:
-        self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(self._service.metrics.text())
+        self.answer(self.site.service.metrics.text(), content_type=CONTENT_TYPE)

@@ -1,102 +1,149 @@
-"""Who is at the other end: a user of the Jupyter server, or the bearer of a ticket (rules 23 and 24)."""
+"""Who is at the other end, and may he: one check in front of every handler (rules 23 and 24)."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import time
-from pathlib import Path
-from typing import Final
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
-from jupyter_core.utils import ensure_async
-from jupyter_server.base.handlers import JupyterHandler
-from tornado.web import HTTPError
+from msgspec import json
+from tornado.web import HTTPError, RequestHandler
 
-from jupyter_jobprogress.errors import TicketError
-from jupyter_jobprogress.protocol.tickets import Action, Ticket, read_ticket, sign_ticket
+from jupyter_jobprogress.errors import (
+    BodyTooLargeError,
+    ForbiddenError,
+    ForeignHostError,
+    ForeignOriginError,
+    JobProgressError,
+    ProtocolError,
+    StoreError,
+    TicketError,
+    UnauthorizedError,
+    UnknownJobError,
+)
+from jupyter_jobprogress.protocol.names import check_job_id
+from jupyter_jobprogress.protocol.tickets import Action, Ticket
 from jupyter_jobprogress.server.grants import Grant, UserGrant
+from jupyter_jobprogress.server.site import Site
 
-RESOURCE: Final = "jobprogress"
-SCHEME: Final = "JobProgress "
+SCHEME: Final = "JobProgress"
 
-_JUPYTER_ACTION: Final[dict[Action, str]] = {"watch": "read", "report": "write", "cancel": "execute"}
+Actions = Mapping[str, Action]
+"""What each method of a handler needs."""
+
+STATUS: Final[Mapping[type[JobProgressError], int]] = {
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
+    ForeignHostError: 403,
+    ForeignOriginError: 403,
+    UnknownJobError: 404,
+    BodyTooLargeError: 413,
+    ProtocolError: 400,
+    StoreError: 503,
+}
+"""The first that fits; 500 for what is not here."""
+
+_log = logging.getLogger(__name__)
 
 
-class TicketKey:
-    """Signs and reads tickets with a key in a file that only its owner can read.
+class Guarded(RequestHandler):
+    """Base of all handlers. ``prepare`` refuses whoever may not go on, before a body is read or a method runs.
 
-    The key outlives the server, so that a job on another machine keeps reporting after a restart. Deleting the file
-    revokes every ticket.
+    ``actions`` says what each method needs. A ticket opens the methods in ``ticket_opens``; on others, and wherever
+    it does not allow just this, it is answered by 401, whatever is wrong with it. Handlers raise what this package
+    raises; ``STATUS`` makes an answer of it.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
-        self._key: bytes | None = None
+    actions: ClassVar[Actions] = {}
+    ticket_opens: ClassVar[frozenset[str]] = frozenset()
 
-    def sign(self, ticket: Ticket) -> str:
-        return sign_ticket(ticket, self._load())
+    def initialize(self, *, site: Site) -> None:
+        self.site = site
+        self.user: UserGrant | None = None
 
-    def read(self, text: str) -> Ticket:
-        """Raises TicketError."""
-        return read_ticket(text, self._load(), now_s=time.time())
+    async def prepare(self) -> None:
+        if (prepared := super().prepare()) is not None:
+            await prepared
+        # A browser's preflight has no credential, and learns nothing but headers.
+        if self._finished or self.request.method == "OPTIONS":
+            return
+        if not self.site.service.allows_request(self.site.door.who(self)):
+            self.set_status(429)
+            self.set_header("Retry-After", "1")
+            self.set_header("Content-Type", "application/json")
+            # By hand: an error page, with its line in the log, costs more than the request which is refused.
+            self.finish(b'{"code":"too_many_requests","message":"Expected fewer requests a second."}')
+            return
+        if (ticket_text := self._ticket_text()) is not None:
+            self.grant: Grant = self._ticket_grant(ticket_text)
+        else:
+            self.user = await self.site.door.user(self)
+            if self.user is None:
+                raise UnauthorizedError
+            if self.request.method not in self.actions:
+                raise HTTPError(405)
+            self.grant = self.user
+            if not self.permits():
+                raise ForbiddenError(self.actions[self.request.method])
+        self.admitted()
 
-    def _load(self) -> bytes:
-        if self._key is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Written aside and linked into place: of two servers that start together, both end with one key.
-            fresh = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-            descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-            try:
-                os.link(fresh, self._path)
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
-            self._key = self._path.read_bytes()
-        return self._key
+    def admitted(self) -> None:
+        """Go on with a request that may; for those who look at more of its head before its body is read."""
 
+    def permits(self) -> bool:
+        """Whether the grant allows this method, on the job of the path or else on all. May raise InvalidJobIdError."""
+        action = self.actions[str(self.request.method)]
+        job_id = self.path_kwargs.get("job_id")
+        return self.grant.allows_all(action) if job_id is None else self.grant.allows(action, check_job_id(job_id))
 
-async def user_grant(handler: JupyterHandler) -> UserGrant:
-    """Ask the server's authorizer what the signed-in user may do; nobody signed in may do nothing."""
-    user = handler.current_user
-    if user is None:
-        return UserGrant(frozenset())
-    allowed: set[Action] = set()
-    for action, jupyter_action in _JUPYTER_ACTION.items():
-        answer = handler.authorizer.is_authorized(handler, user, jupyter_action, RESOURCE)
-        if await ensure_async(answer):
-            allowed.add(action)
-    return UserGrant(frozenset(allowed))
+    def check_xsrf_cookie(self) -> None:
+        """Leave out the check where there is a ticket: it alone counts, and no page makes a browser send one."""
+        if self._ticket_text() is None:
+            super().check_xsrf_cookie()
 
+    def _ticket_text(self) -> str | None:
+        scheme, _, text = self.request.headers.get("Authorization", "").partition(" ")
+        return text.strip() if scheme.lower() == SCHEME.lower() else None
 
-async def socket_grant(handler: JupyterHandler, key: TicketKey, *, ticket_welcome: bool) -> Grant:
-    """Return what the opener of a socket may do.
-
-    Raises:
-        HTTPError: 403, without a reason that would help to guess, when it may do nothing.
-    """
-    header = handler.request.headers.get("Authorization", "")
-    if header.startswith(SCHEME):
-        if not ticket_welcome:
-            raise HTTPError(403)
+    def _ticket_grant(self, text: str) -> Ticket:
         try:
-            return key.read(header.removeprefix(SCHEME).strip())
-        except TicketError as exc:
-            raise HTTPError(403, log_message=f"A ticket was refused: {exc.reason}") from exc
-    grant = await user_grant(handler)
-    if not grant.actions:
-        raise HTTPError(403)
-    return grant
+            if self.request.method not in self.ticket_opens:
+                raise TicketError("it does not open this path")
+            self.grant = ticket = self.site.key.read(text)
+            if not self.permits():
+                raise TicketError("it does not allow this")
+        except (TicketError, ProtocolError) as exc:
+            # One answer for all: which part was wrong would help to guess.
+            _log.info("A ticket was refused on %s: %s", self.request.path[:200], exc)
+            raise UnauthorizedError from exc
+        return ticket
 
+    def _log(self) -> None:
+        if self.get_status() != 429:  # the service says it once a minute
+            super()._log()
 
-def who_asks(handler: JupyterHandler) -> str:
-    """Return by whose name requests and sockets are counted: the user's, or the address where a name would say nothing.
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, JobProgressError):
+            status_code = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+        super().send_error(status_code, **kwargs)
 
-    Whoever shows the server's token, or a ticket, has no name; Jupyter invents another one with each request.
-    """
-    user = handler.current_user
-    if user is None or handler.identity_provider.is_token_authenticated(handler):
-        return f"address {handler.request.remote_ip}"
-    return f"user {user.username}"
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer ``{"code":…,"message":…}``, never a traceback."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        code, message = "internal", f"{HTTPStatus(status_code).phrase}."
+        if status_code < 500:
+            code = {401: "unauthorized", 403: "forbidden"}.get(status_code, "invalid_message")
+        if isinstance(error, JobProgressError) and status_code != 500:
+            code, message = error.code, str(error)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.encode({"code": code, "message": message}))
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        """Log what failed, without the query of the request: a token may be in it."""
+        method, path = self.request.method, self.request.path[:200]
+        if isinstance(value, (HTTPError, JobProgressError)):
+            _log.debug("%s %s: %s", method, path, value)
+        else:
+            _log.error("%s %s failed", method, path, exc_info=value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -34,3 +34,6 @@ class UserGrant(Struct, frozen=True):
 
     def allows_all(self, action: Action) -> bool:
         return action in self.actions
+
+
+EVERYTHING: Final = UserGrant(frozenset({"watch", "report", "cancel"}))

@@ -14,7 +14,7 @@ from jupyter_server.utils import url_path_join
 
 from jupyter_jobprogress.protocol.names import URL_PREFIX
 from jupyter_jobprogress.protocol.tickets import Ticket
-from jupyter_jobprogress.server.auth import TicketKey
+from jupyter_jobprogress.server.ticket_key import TicketKey
 
 TICKET_LIFE_S: Final = 30 * 86400
 """A kernel that lives longer than this was started by a server that does, too, and its bars go on; its reports end."""

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec import structs
-
 from jupyter_jobprogress.errors import (
     ForbiddenError,
     InvalidMessageError,
@@ -272,14 +270,14 @@ class Session:
                 with self._fanout.metrics.round_trip():
                     receipt = await self._store.publish(command.state, start=command.start)
                 self._reported(command.state.job_id, receipt, ended=command.state.status.terminal)
-                self._answer("receipt", command.id, {"job_id": command.state.job_id, **structs.asdict(receipt)})
+                self._answer("receipt", command.id, messages.receipt_fields(command.state.job_id, receipt))
             case messages.Add():
                 self._check("report", command.job_id)
                 receipt = await self._store.add(
                     command.job_id, part=command.part, contribution=command.contribution, run=command.run
                 )
                 self._reported(command.job_id, receipt)
-                self._answer("receipt", command.id, {"job_id": command.job_id, **structs.asdict(receipt)})
+                self._answer("receipt", command.id, messages.receipt_fields(command.job_id, receipt))
             case messages.Read():
                 self._check_count(command.job_ids)
                 for job_id in command.job_ids:

@@ -1,7 +1,7 @@
 """From a session to a Tornado socket: sends without waiting, and drops a peer that does not read.
 
 Any ``WebSocketHandler`` takes ``SessionSocket`` as a mixin, before Tornado's class. Its subclass decides in ``get`` who
-may come, and says what it may do by ``admitted``.
+may come, and says what it may do by ``expect``.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Wire(Outlet):
 
 
 class SessionSocket(WebSocketHandler):
-    """A socket that is a session of a service. Call ``admitted`` in ``get``, before Tornado's ``get``."""
+    """A socket that is a session of a service. Call ``expect`` in ``get``, before Tornado's ``get``."""
 
     _service: Service
     _grant: Grant | None = None
@@ -142,22 +142,11 @@ class SessionSocket(WebSocketHandler):
     _job_id: str | None = None
     _wire: Wire | None = None
 
-    def admitted(self, grant: Grant, *, who: str, job_id: str | None) -> None:
+    def expect(self, grant: Grant, *, who: str, job_id: str | None) -> None:
         """Say what the other end may do, and whose socket it is: the name of a user, or an address."""
         self._grant = grant
         self._who = who
         self._job_id = job_id
-
-    def too_many(self) -> None:
-        """Answer 429. Not by an error page: that costs more than the handshake which is refused."""
-        self.set_status(429)
-        self.set_header("Retry-After", "1")
-        self.finish()
-
-    def _log(self) -> None:
-        # One line for each of thousands of refusals would be a weapon; the service says it once a minute.
-        if self.get_status() != 429:
-            super()._log()
 
     # Tornado would keep a task for each socket; the service has one timer for all.
 
@@ -179,7 +168,7 @@ class SessionSocket(WebSocketHandler):
         return None
 
     async def open(self, *_: str, **__: str) -> None:
-        assert self._grant is not None, "admitted() comes first"
+        assert self._grant is not None, "expect() comes first"
         assert self.ws_connection is not None
         assert self.ws_connection.stream is not None
         self.set_nodelay(True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
@@ -14,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
-from jupyter_jobprogress.settings import Settings, mask_url
+from jupyter_jobprogress.settings import Settings, is_loopback, mask_url
 
 HANDSHAKE_S: Final = 10.0
 SILENCE_S: Final = 10.0
@@ -28,20 +27,14 @@ _REASONS: Final = {
 }
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _tls(ca_file: str | None, host: str) -> ssl.SSLContext:
+def tls_context(ca_file: str | None, host: str) -> ssl.SSLContext:
+    """Return what a connection to a host trusts: the system's authorities, or one file."""
     context = ssl.create_default_context(cafile=ca_file)
     if ca_file is not None:
         # The file may hold the server's own certificate and not its authority: trust exactly that one.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         # Its certificate names the host that people type, while a kernel beside it connects to the loopback address.
-        context.check_hostname = not _is_loopback(host)
+        context.check_hostname = not is_loopback(host)
     return context
 
 
@@ -126,10 +119,10 @@ class Link:
             return await _Connect(f"ws://localhost{path}", unix=True, path=unquote(parts.netloc), proxy=None, **options)
         host = parts.hostname or ""
         if parts.scheme == "https":
-            options["ssl"] = _tls(self._settings.ca_file, host)
+            options["ssl"] = tls_context(self._settings.ca_file, host)
         scheme = "wss" if parts.scheme == "https" else "ws"
         return await _Connect(
-            f"{scheme}://{parts.netloc.rpartition('@')[2]}{path}", proxy=None if _is_loopback(host) else True, **options
+            f"{scheme}://{parts.netloc.rpartition('@')[2]}{path}", proxy=None if is_loopback(host) else True, **options
         )
 
     def _headers(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import socket
 import sys
@@ -12,13 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from jupyter_server.auth import passwd
 
 from jupyter_jobprogress.server.kernels import local_url
+from tests.support.certificates import certificate
 from tests.support.jupyter import Server, isolated_environment, jupyter_server
 
 # A kernel is any program that a kernelspec names: this one reports, reads back what it reported, and ends.
@@ -48,28 +44,9 @@ def install_kernel(environment: dict[str, str]) -> None:
     (folder / "kernel.json").write_text(json.dumps(spec))
 
 
-def certificate(folder: Path) -> list[str]:
-    """Make a certificate that names no address of this machine, signed by an authority that nobody trusts."""
-
-    def name(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-    now = datetime.datetime.now(datetime.UTC)
-    authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    builder = x509.CertificateBuilder(
-        issuer_name=name("Authority"),
-        subject_name=name("gpu.example"),
-        public_key=own.public_key(),
-        serial_number=x509.random_serial_number(),
-        not_valid_before=now - datetime.timedelta(hours=1),
-        not_valid_after=now + datetime.timedelta(days=1),
-    ).add_extension(x509.SubjectAlternativeName([x509.DNSName("gpu.example")]), critical=False)
-    pem = builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    (folder / "cert.pem").write_bytes(pem)
-    (folder / "key.pem").write_bytes(
-        own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return [f"--ServerApp.certfile={folder / 'cert.pem'}", f"--ServerApp.keyfile={folder / 'key.pem'}"]
+def with_tls(folder: Path) -> list[str]:
+    files = certificate(folder)
+    return [f"--ServerApp.certfile={files.certificate}", f"--ServerApp.keyfile={files.key}"]
 
 
 @asynccontextmanager
@@ -98,7 +75,7 @@ WAYS: dict[str, Start] = {
         "--PasswordIdentityProvider.password_required=True",
         environment=env,
     ),
-    "with TLS": lambda folder, env: jupyter_server(folder, *certificate(folder), environment=env, scheme="https"),
+    "with TLS": lambda folder, env: jupyter_server(folder, *with_tls(folder), environment=env, scheme="https"),
     "on a unix socket": lambda folder, env: jupyter_server(folder, f"--sock={folder / 's'}", environment=env),
 }
 

@@ -27,7 +27,7 @@ class OpenSocket(SessionSocket):
         self._given = grant
 
     async def get(self, job_id: str | None = None) -> None:
-        self.admitted(self._given, who="anybody", job_id=job_id)
+        self.expect(self._given, who="anybody", job_id=job_id)
         await super().get()
 
 

@@ -1,0 +1,1 @@
+"""``jupyter jobprogress``: one file for each command, loaded when it is called."""

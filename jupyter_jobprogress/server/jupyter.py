@@ -1,0 +1,66 @@
+"""The handlers in a Jupyter server: its identity provider, authorizer, host, origin and XSRF checks stand in front."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from typing import Any, Final, cast
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from jupyter_jobprogress.protocol.tickets import Action
+from jupyter_jobprogress.server.auth import Guarded
+from jupyter_jobprogress.server.grants import UserGrant
+
+RESOURCE: Final = "jobprogress"
+
+METHODS: Final = ("get", "head", "post", "put", "patch", "delete")
+
+JUPYTER_ACTION: Final[dict[Action, str]] = {"watch": "read", "report": "write", "cancel": "execute"}
+
+
+class JupyterDoor:
+    """Users are those of the server, and may do what its authorizer says."""
+
+    async def user(self, handler: RequestHandler) -> UserGrant | None:
+        assert isinstance(handler, JupyterHandler)
+        if (user := handler.current_user) is None:
+            return None
+        allowed: set[Action] = set()
+        for action, jupyter_action in JUPYTER_ACTION.items():
+            answer = handler.authorizer.is_authorized(handler, user, jupyter_action, RESOURCE)
+            if await ensure_async(answer):
+                allowed.add(action)
+        return UserGrant(frozenset(allowed))
+
+    def who(self, handler: RequestHandler) -> str:
+        # Whoever shows the server's token, or a ticket, has no name; Jupyter invents another one with each request.
+        assert isinstance(handler, JupyterHandler)
+        user = handler.current_user
+        if user is None or handler.identity_provider.is_token_authenticated(handler):
+            return f"address {handler.request.remote_ip}"
+        return f"user {user.username}"
+
+
+class _Rest(APIHandler):
+    def finish(self, *args: Any, **kwargs: Any) -> Future[None]:
+        """Finish with the Content-Type that the handler set: ``APIHandler`` writes its own over it."""
+        return super().finish(*args, set_content_type=self._headers["Content-Type"], **kwargs)
+
+
+def in_jupyter(core: type[Guarded]) -> type[JupyterHandler]:
+    """Return a handler class with all that ``core`` does, for a Jupyter server.
+
+    Its methods are marked as open to everybody, since Jupyter's own gate knows no tickets; ``Guarded.prepare``, which
+    runs after Jupyter's, is the gate.
+    """
+    added: dict[str, Any] = {name: allow_unauthenticated(getattr(core, name)) for name in METHODS}
+    bases: tuple[type, ...] = (_Rest,)
+    if issubclass(core, WebSocketHandler):
+        bases = (WebSocketMixin, JupyterHandler)
+        added["check_origin"] = WebSocketMixin.check_origin  # Tornado's would come before it
+    return cast("type[JupyterHandler]", type(f"Jupyter{core.__name__}", (core, *bases), added))

@@ -1,0 +1,194 @@
+"""``jupyter jobprogress serve``: the server without Jupyter."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from jupyter_core.application import JupyterApp
+from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler
+from traitlets import Bool, Int, List, Unicode, default, observe, validate
+from traitlets.config import Application as TraitletsApplication
+
+from jupyter_jobprogress._version import __version__
+from jupyter_jobprogress.errors import JobProgressError, SettingsError
+from jupyter_jobprogress.server.plain import NotFound, PageHandler, PlainDoor, alone
+from jupyter_jobprogress.server.routes import ROUTES
+from jupyter_jobprogress.server.running import Running, announce
+from jupyter_jobprogress.server.service import Service
+from jupyter_jobprogress.server.site import Site
+from jupyter_jobprogress.server.sockets import OpenSockets, listen, tls, unlink
+from jupyter_jobprogress.server.traits import JobProgress
+
+GOODBYE_S: Final = 2.0
+"""Longest wait for viewers to confirm that the server stops."""
+
+BODY_BYTES: Final = 64 * 1024
+"""Largest body of a request whose handler sets no other limit."""
+
+_EVERY_ADDRESS: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+
+_access = logging.getLogger("jupyter_jobprogress.access")
+
+
+class JobProgressServer(JobProgress, JupyterApp):
+    """Reads ``c.JobProgress``, which it shares with the extension, and ``c.JobProgressServer``."""
+
+    name = "jupyter-jobprogress"
+    version = __version__
+    description = "Serve the progress of jobs without Jupyter. Prints the URL to open; stop it with Ctrl-C or SIGTERM."
+
+    host = Unicode("127.0.0.1", help="Address to listen on. 0.0.0.0: every one. Default: 127.0.0.1.").tag(config=True)
+    port = Int(8084, help="Port to listen on. 0: any that is free. Default: 8084.").tag(config=True)
+    socket = Unicode(help="Path of a unix socket to listen on, in place of host and port.").tag(config=True)
+    base_url = Unicode("/", help="Path under which everything is served, behind a proxy. Default: /.").tag(config=True)
+    token = Unicode(
+        help="Token that opens everything. Default: JOBPROGRESS_SERVER_TOKEN, or else a new one at each start. Other "
+        "users of this machine can read an argument; the variable and the configuration file they cannot."
+    ).tag(config=True)
+    no_auth = Bool(False, help="Let everybody in who can reach the server. Default: False.").tag(config=True)
+    allow_origin = List(
+        Unicode(), help="Origins of other sites whose pages may ask, exactly as a browser sends them. Default: none."
+    ).tag(config=True)
+    allow_host = List(
+        Unicode(), help="Names of this server besides localhost, its host and that of public_url; '*' for any."
+    ).tag(config=True)
+    certfile = Unicode(help="PEM file with the certificate for TLS, and its chain.").tag(config=True)
+    keyfile = Unicode(help="PEM file with the key of the certificate. Default: it is in certfile.").tag(config=True)
+    reuse_port = Bool(
+        False,
+        help="Let several processes listen on one port (SO_REUSEPORT). Needs Redis and a token. Default: False.",
+    ).tag(config=True)
+
+    aliases = dict(JupyterApp.aliases) | {
+        name.replace("_", "-"): f"JobProgressServer.{name}"
+        for name in (
+            *("host", "port", "socket", "base_url", "token", "allow_origin", "allow_host", "certfile", "keyfile"),
+            *("redis_url", "namespace", "database", "public_url"),
+        )
+    }
+    flags = dict(JupyterApp.flags) | {
+        "no-auth": ({"JobProgressServer": {"no_auth": True}}, "Let everybody in who can reach the server."),
+        "reuse-port": ({"JobProgressServer": {"reuse_port": True}}, "Let several processes listen on one port."),
+    }
+
+    @default("token")
+    def _default_token(self) -> str:
+        return os.environ.get("JOBPROGRESS_SERVER_TOKEN", "")
+
+    @validate("certfile", "keyfile", "socket")
+    def _absolute(self, proposal: Any) -> str:
+        return os.path.abspath(proposal["value"]) if proposal["value"] else ""
+
+    @observe("config")
+    def _config_changed(self, change: Any) -> None:
+        """Take the configuration without the log line of the base class, in which a token would stand."""
+        super(TraitletsApplication, self)._config_changed(change)
+
+    def migrate_config(self) -> None:
+        """Do nothing: there is no configuration from before."""
+
+    def start(self) -> None:
+        """Serve until SIGTERM or SIGINT. Exits with 1, and the reason, where it cannot begin."""
+        super().start()
+        for name in ("jupyter_jobprogress", "tornado"):
+            logger = logging.getLogger(name)
+            logger.handlers, logger.propagate = self.log.handlers, False
+            logger.setLevel(self.log.level)
+        try:
+            asyncio.run(self.serve())
+        except (OSError, JobProgressError) as exc:
+            where = self.socket or f"{self.host}:{self.port}"
+            sys.exit(f"jupyter jobprogress serve: cannot serve on {where}: {exc}")
+
+    async def serve(self) -> None:
+        """Serve until a signal comes."""
+        generated = not self.no_auth and not self.token
+        token = "" if self.no_auth else self.token or secrets.token_hex(32)
+        if self.socket and self.certfile:
+            raise SettingsError("certfile", self.certfile, "empty together with a unix socket, which needs no TLS")
+        context = tls(self.certfile, self.keyfile)
+        listening = listen(host=self.host, port=self.port, path=self.socket, reuse_port=self.reuse_port)
+        port = 0 if self.socket else listening[0].getsockname()[1]
+        stop, sockets = asyncio.Event(), OpenSockets()
+        service = Service(self.service_settings())
+        http = HTTPServer(
+            self.application(service, token, sockets),
+            ssl_options=context,
+            max_body_size=BODY_BYTES,
+            max_header_size=16 * 1024,
+            idle_connection_timeout=120,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        http.add_sockets(listening)
+        url = self.local_url(port)
+        file = announce(Running(url=url, token=token, pid=os.getpid(), ca_file=self.certfile))
+        try:
+            self.tell(url, token if generated else "", service.store.label, file)
+            await stop.wait()
+        finally:
+            file.unlink(missing_ok=True)
+            http.stop()
+            await service.close()
+            await sockets.gone(within_s=GOODBYE_S)
+            await http.close_all_connections()
+            unlink(self.socket)
+
+    def application(self, service: Service, token: str, sockets: OpenSockets) -> Application:
+        """Return the Tornado application: every route below the base URL, and nothing beside it."""
+        root = f"/{self.base_url.strip('/')}/".replace("//", "/")
+        names = {self.host, *self.allow_host, urlsplit(self.public_url).hostname or ""}
+        door = PlainDoor(
+            token=token,
+            origins=frozenset(self.allow_origin),
+            hosts=frozenset(name.lower() for name in names if name),
+        )
+        site = Site(service=service, key=self.ticket_key(), door=door, root=root, public_url=self.public_url)
+        routes: list[Any] = [(f"{root}{path}", alone(core), {"site": site}) for path, core in ROUTES]
+        return Application(
+            [*routes, (root, alone(PageHandler), {"site": site})],
+            default_handler_class=alone(NotFound),
+            default_handler_args={"site": site},
+            log_function=log_request,
+            door=door,
+            open_sockets=sockets,
+            page=Path(__file__).with_name("page.html").read_bytes(),
+        )
+
+    def local_url(self, port: int) -> str:
+        """Return the URL by which a process on this machine reaches the server."""
+        path = f"/{self.base_url.strip('/')}/".replace("//", "/")
+        scheme = "https" if self.certfile else "http"
+        if self.socket:
+            return f"http+unix://{quote(self.socket, safe='')}{path}"
+        host = _EVERY_ADDRESS.get(self.host, self.host)
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+    def tell(self, url: str, token: str, store: str, file: Path) -> None:
+        """Print once where the server is. The only place where a token is printed, and only one made here."""
+        page = url if self.socket else f"{self.public_url or url}{f'?token={token}' if token else ''}"
+        lines = [f"Job progress is served from the store {store} at", "", f"    {page}", ""]
+        if self.no_auth:
+            lines += ["WARNING: NO AUTHENTICATION. Everybody who reaches this address sees and cancels every job.", ""]
+        else:
+            lines += [f"Programs of yours on this machine find the token in {file}.", ""]
+        if not self.socket and not self.certfile and url.partition("://")[2].partition(":")[0] != self.host:
+            lines += ["WARNING: no TLS. The token and all states travel as plain text over the network.", ""]
+        print("\n".join(lines), flush=True)
+
+
+def log_request(handler: RequestHandler) -> None:
+    """Log one request, without its query, in which a token may be."""
+    request = handler.request
+    level = logging.ERROR if handler.get_status() >= 500 else logging.DEBUG
+    took_ms = 1000 * request.request_time()
+    _access.log(level, "%d %s %s %.1f ms", handler.get_status(), request.method, request.path[:200], took_ms)

@@ -1,0 +1,40 @@
+"""``api/tickets``: a user hands a small part of what he may do to a job somewhere else (rule 24)."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from msgspec import json
+
+from jupyter_jobprogress.errors import ForbiddenError
+from jupyter_jobprogress.protocol.payload import timestamp
+from jupyter_jobprogress.protocol.tickets import TicketAnswer, decode_request, make_ticket
+from jupyter_jobprogress.server.api import Rest
+from jupyter_jobprogress.server.auth import Actions
+
+
+class TicketsHandler(Rest):
+    """``api/tickets``. No ticket opens it: it would never expire."""
+
+    actions: ClassVar[Actions] = {"POST": "cancel"}
+
+    async def post(self) -> None:
+        request = decode_request(self.body)
+        for action in request.actions:
+            if not self.grant.allows_all(action):
+                raise ForbiddenError(action)
+        ticket = make_ticket(request, now_s=time.time())
+        self.set_header("Cache-Control", "no-store")
+        self.answer(
+            json.encode(
+                TicketAnswer(
+                    url=self.site.url(self.request),
+                    token=self.site.key.sign(ticket),
+                    expires=timestamp(ticket.expires_s),
+                    jobs=ticket.jobs,
+                    actions=ticket.actions,
+                )
+            ),
+            status=201,
+        )

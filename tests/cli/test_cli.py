@@ -1,0 +1,265 @@
+"""The command, as a process, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from jupyter_jobprogress.cli.exits import Exit
+from jupyter_jobprogress.cli.ticket import seconds
+from jupyter_jobprogress.errors import InvalidArgumentError
+from tests.support.jupyter import isolated_environment
+from tests.support.standalone import Serving, serving
+
+DOCS = Path(__file__).parents[2] / "docs"
+COMMAND = [sys.executable, "-m", "jupyter_jobprogress"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("cli")) as running:
+        yield running
+
+
+def call(
+    server: Serving, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=server.environment | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def states(server: Serving) -> dict[str, dict[str, object]]:
+    lines = call(server, "list", "--json", "--limit=1000").stdout.splitlines()
+    return {state["job_id"]: state for state in map(json.loads, lines)}
+
+
+def exports(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^export (\w+)=(.*)$", text, re.MULTILINE))
+
+
+def test_a_report_arrives_as_it_was_said(server: Serving) -> None:
+    done = call(server, "report", "a", "--progress=40%", "--message=Half", "--stage=Fit", "--metric=loss=0.5")
+
+    state = states(server)["a"]
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [state[name] for name in ("progress", "message", "stage", "status")] == [0.4, "Half", "Fit", "processing"]
+    assert state["metrics"] == {"loss": 0.5}
+
+
+def test_the_script_of_the_page_runs(server: Serving) -> None:
+    (script,) = re.findall(r"```sh\n(run=.*?)```", (DOCS / "cli.md").read_text(), re.DOTALL)
+    command = " ".join(COMMAND)
+    lines = f"load() {{ :; }}\nfit() {{ :; }}\n{script.replace('jupyter jobprogress', command)}"
+
+    subprocess.run(["sh", "-euc", lines], env=server.environment, check=True, timeout=60)
+
+    assert states(server)["nightly"]["status"] == "completed"
+
+
+def test_a_server_that_is_away_stops_a_script_only_if_it_asks_for_that(server: Serving) -> None:
+    away = ("report", "a", "--url=http://127.0.0.1:9/")
+
+    assert call(server, *away).returncode == Exit.OK
+    assert call(server, *away, "--strict").returncode == Exit.UNAVAILABLE
+
+
+def test_a_request_to_cancel_reaches_a_script(server: Serving) -> None:
+    call(server, "report", "b")
+
+    assert call(server, "cancel", "b").returncode == Exit.OK
+    assert call(server, "report", "b").returncode == Exit.OK
+    assert call(server, "report", "b", "--cancellable").returncode == Exit.CANCEL_REQUESTED
+    assert call(server, "cancel", "nobody").returncode == Exit.UNKNOWN_JOB
+
+
+@pytest.mark.parametrize(
+    "arguments", [("report", "x y"), ("report", "a", "--progress=40"), ("report", "a", "--result={"), ("list", "--x")]
+)
+def test_wrong_usage_is_told_apart(server: Serving, arguments: tuple[str, ...]) -> None:
+    done = call(server, *arguments)
+
+    assert done.returncode == Exit.USAGE
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_token_is_denied(server: Serving) -> None:
+    wrong = {"JOBPROGRESS_URL": server.url, "JOBPROGRESS_TOKEN": "0123"}
+
+    done = call(server, "list", environment=wrong)
+
+    assert done.returncode == Exit.DENIED
+    assert "0123" not in done.stderr
+
+
+def test_without_any_server_it_says_how_to_name_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "list"], env=isolated_environment(tmp_path), capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert done.returncode == Exit.UNAVAILABLE
+    assert "jupyter jobprogress serve" in done.stderr
+
+
+@pytest.mark.parametrize(("end", "code"), [("--status=completed", Exit.OK), ("--error=Broken", Exit.JOB_FAILED)])
+def test_watching_ends_with_the_jobs_and_tells_how(server: Serving, end: str, code: Exit) -> None:
+    jobs = [f"w{code}-1", f"w{code}-2"]
+    call(server, "report", jobs[0], "--status=completed")
+    watching = subprocess.Popen(
+        [*COMMAND, "watch", *jobs], env=server.environment, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert watching.stdout is not None
+    first = watching.stdout.readline()  # it watches from here on
+    call(server, "report", jobs[1], end)
+    rest, _ = watching.communicate(timeout=20)
+
+    assert first == f"{jobs[0]}  completed  100 %\n"
+    assert rest.startswith(f"{jobs[1]}  ")
+    assert watching.returncode == code
+
+
+def test_in_a_terminal_there_are_bars_and_no_markup_of_a_job(server: Serving) -> None:
+    call(server, "report", "t", "--status=completed", "--message=[bold]plain\x1b[2J")
+    ours, theirs = pty.openpty()
+    terminal = {"TERM": "xterm", "COLUMNS": "100"}
+    done = subprocess.run(
+        [*COMMAND, "watch", "t"], env=server.environment | terminal, stdout=theirs, timeout=30, check=False
+    )
+    os.close(theirs)
+    output = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert done.returncode == Exit.OK
+    assert "━" in output
+    assert "[bold]plain" in output
+    assert "\x1b[2J" not in output
+
+
+def test_a_ticket_is_all_that_a_job_elsewhere_needs(server: Serving) -> None:
+    given = exports(call(server, "ticket", "train-7", "--expires=1h").stdout)
+
+    assert set(given) == {"JOBPROGRESS_URL", "JOBPROGRESS_TOKEN"}
+    assert call(server, "report", "train-7", "--strict", environment=given).returncode == Exit.OK
+    assert call(server, "report", "train-8", "--strict", environment=given).returncode == Exit.DENIED
+    assert call(server, "watch", "train-7", environment=given).returncode == Exit.DENIED
+
+
+def test_the_curl_form_works_as_printed(server: Serving) -> None:
+    printed = call(server, "ticket", "curled").stdout
+    (curl,) = re.findall(r"^# (curl .*)$", printed, re.MULTILINE)
+    lines = "\n".join(line for line in printed.splitlines() if line.startswith("export"))
+
+    done = subprocess.run(["sh", "-euc", f"{lines}\n{curl} -sf"], env=server.environment, check=False, timeout=30)
+
+    assert done.returncode == 0
+    assert states(server)["curled"]["progress"] == 0.5
+
+
+def test_a_ticket_to_watch_a_prefix(server: Serving) -> None:
+    call(server, "report", "fold-1", "--status=completed")
+    given = exports(call(server, "ticket", "fold-", "--watch", "--prefix", "--public-url=" + server.url).stdout)
+
+    assert call(server, "watch", "fold-1", environment=given).returncode == Exit.OK
+    assert call(server, "report", "fold-1", "--strict", environment=given).returncode == Exit.DENIED
+
+
+def test_a_ticket_makes_no_ticket(server: Serving) -> None:
+    given = exports(call(server, "ticket", "fold-", "--prefix").stdout)
+    nothing_else = given | {"JUPYTER_RUNTIME_DIR": "/nonexistent"}
+
+    assert call(server, "ticket", "fold-1", environment=nothing_else).returncode == Exit.DENIED
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """Redirects to ``there``, or remembers who came."""
+
+    protocol_version = "HTTP/1.1"  # an older answer is none to a client of WebSockets
+    there = ""
+    came: list[str | None]
+
+    def _answer(self) -> None:
+        self.came.append(self.headers.get("Authorization"))
+        self.send_response(307 if self.there else 404)
+        if self.there:
+            self.send_header("Location", self.there)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = _answer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def redirecting() -> Iterator[tuple[str, list[str | None], list[str | None]]]:
+    """Give the URL of a server that redirects to another one, and what each of the two was sent."""
+    target = type("Target", (_Elsewhere,), {"came": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), target) as other:
+        there = f"http://127.0.0.1:{other.server_port}/"
+        source = type("Source", (_Elsewhere,), {"came": [], "there": there})
+        with ThreadingHTTPServer(("127.0.0.1", 0), source) as server:
+            threads = [Thread(target=each.serve_forever) for each in (other, server)]
+            for thread in threads:
+                thread.start()
+            yield f"http://127.0.0.1:{server.server_port}/", source.came, target.came
+            for each in (other, server):
+                each.shutdown()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.mark.parametrize("arguments", [("ticket", "a"), ("list",)])
+def test_no_command_follows_a_redirect_with_a_token(
+    server: Serving, redirecting: tuple[str, list[str | None], list[str | None]], arguments: tuple[str, ...]
+) -> None:
+    url, came_here, came_there = redirecting
+
+    done = call(server, *arguments, environment={"JOBPROGRESS_URL": url, "JOBPROGRESS_TOKEN": "abcd"})
+
+    assert done.returncode == Exit.UNAVAILABLE
+    assert "redirect" in done.stderr
+    assert set(came_here) == {"token abcd"}
+    assert came_there == []
+
+
+def test_a_token_goes_to_the_server_of_its_url_alone(
+    server: Serving, redirecting: tuple[str, list[str | None], list[str | None]]
+) -> None:
+    url, came, _ = redirecting
+
+    call(server, "list", f"--url={url}", environment={"JOBPROGRESS_URL": server.url, "JOBPROGRESS_TOKEN": "abcd"})
+
+    assert set(came) == {None}
+
+
+@pytest.mark.parametrize(("text", "expected"), [("7d", 604800), ("90m", 5400), ("12h", 43200), ("5s", 5)])
+def test_a_duration_is_read(text: str, expected: int) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "1.5h", "7d ", "0s", "\u0667d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="like 7d"):
+        seconds(text)
+
+
+def test_the_page_lists_every_exit_code() -> None:
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", (DOCS / "cli.md").read_text(), re.MULTILINE)}
+
+    assert documented == {int(code) for code in Exit} | {130}
