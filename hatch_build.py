@@ -12,7 +12,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-WIDGET = "jupyter_jobprogress/static/widget.js"
+STATIC = "jupyter_jobprogress/static"
+BUNDLES = ("widget.js", "bar.js", "live.js", "more.js")
 LABEXTENSION = "build/labextension"
 DIGEST = "build/js-sources.sha256"
 SAID_LINES = 20
@@ -60,7 +61,10 @@ def fresh(root: Path) -> bool:
     """
     try:
         manifest = json.loads((root / LABEXTENSION / "package.json").read_bytes())
-        bundles = [root / WIDGET, root / LABEXTENSION / manifest["jupyterlab"]["_build"]["load"]]
+        bundles = [
+            *(root / STATIC / name for name in BUNDLES),
+            root / LABEXTENSION / manifest["jupyterlab"]["_build"]["load"],
+        ]
         made_of = (root / DIGEST).read_text().strip()
     except (OSError, ValueError, KeyError):
         return False

@@ -10,21 +10,32 @@ const NAME = "jupyter_jobprogress";
 const js = dirname(fileURLToPath(import.meta.url));
 const root = dirname(js);
 const labextension = join(root, "build", "labextension");
-const widget = join(root, NAME, "static", "widget.js");
+const statics = join(root, NAME, "static");
 const versionFile = join(root, NAME, "_version.py");
 
-/** The style sheet as minified text. */
+/** The style sheet as minified text. Its prefix, in half of its bytes otherwise, is one sign; `styleRoot` writes it out. */
 const cssText = {
   name: "css-text",
   setup(build) {
     build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { code } = await transform(await readFile(path, "utf8"), { loader: "css", minify: true });
-      return { contents: code.trim(), loader: "text" };
+      return { contents: code.trim().replaceAll("jobprogress-", "¤"), loader: "text" };
     });
   },
 };
 
-async function bundle(entry, format) {
+/** What the other bundles take from `bar.js` in place of a copy of their own. */
+const SHARED = ["board", "clock", "codes", "describe", "dom", "format", "frame", "job", "lazy", "protocol", "reducer"];
+SHARED.push("shapes", "wanted");
+
+const fromBar = {
+  name: "from-bar",
+  setup(build) {
+    build.onResolve({ filter: new RegExp(`/(${SHARED.join("|")})$`) }, () => ({ path: "./bar.js", external: true }));
+  },
+};
+
+async function bundle(entry, format, { define = {}, plugins = [] } = {}) {
   const result = await build({
     entryPoints: [join(js, "src", entry)],
     format,
@@ -34,9 +45,10 @@ async function bundle(entry, format) {
     target: "es2022",
     charset: "utf8",
     legalComments: "none",
-    plugins: [cssText],
+    define,
+    plugins: [cssText, ...plugins],
   });
-  return result.outputFiles[0].contents;
+  return result.outputFiles[0].text;
 }
 
 /** Digest of everything that the bundles are made of; hatch_build.py computes the same to see whether they are fresh. */
@@ -66,14 +78,36 @@ const version = /__version__ = "([^"]+)"/.exec(await readFile(versionFile, "utf8
 if (version === undefined) throw new Error(`Expected a line __version__ = "…" in ${versionFile}.`);
 
 const digest = await sourcesDigest();
-const [widgetCode, rendererCode] = await Promise.all([bundle("widget.ts", "esm"), bundle("renderer.ts", "iife")]);
+// The hash in a name is what makes browsers fetch a new release: Jupyter serves these files with a long life.
+const hashOf = (contents) => createHash("sha256").update(contents).digest("hex").slice(0, 16);
 
-// The hash in the name is what makes browsers fetch a new release: Jupyter serves these files with a long life.
-const hash = createHash("sha256").update(rendererCode).digest("hex").slice(0, 16);
-const load = `static/remoteEntry.${hash}.js`;
+const [loaderCode, barCode, liveCode, moreCode] = await Promise.all([
+  bundle("loader.ts", "esm"),
+  bundle("bar.ts", "esm"),
+  bundle("live.ts", "esm", { plugins: [fromBar] }),
+  bundle("more/index.ts", "esm", { plugins: [fromBar] }),
+]);
+
+// In the labextension each has its hash in its name, and so has what they import.
+const bar = `bar.${hashOf(barCode)}.js`;
+const named = (name, code) => {
+  const text = code.replaceAll("./bar.js", `./${bar}`);
+  return [`${name}.${hashOf(text)}.js`, text];
+};
+const [live, liveText] = named("live", liveCode);
+const [more, moreText] = named("more", moreCode);
+const rendererCode = await bundle("renderer.ts", "iife", { define: { FILES: JSON.stringify({ bar, live, more }) } });
+const load = `static/remoteEntry.${hashOf(rendererCode)}.js`;
 
 await rm(labextension, { recursive: true, force: true });
-await write(widget, widgetCode);
+await rm(statics, { recursive: true, force: true });
+await write(join(statics, "widget.js"), loaderCode);
+await write(join(statics, "bar.js"), barCode);
+await write(join(statics, "live.js"), liveCode);
+await write(join(statics, "more.js"), moreCode);
+await write(join(labextension, "static", bar), barCode);
+await write(join(labextension, "static", live), liveText);
+await write(join(labextension, "static", more), moreText);
 await write(join(labextension, load), rendererCode);
 const manifest = { name: NAME, version, jupyterlab: { _build: { load, mimeExtension: "./mimeExtension" } } };
 await write(join(labextension, "package.json"), json(manifest));

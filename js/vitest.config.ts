@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     environment: "happy-dom",
     include: ["test/*.test.ts"],
+    setupFiles: ["test/bundles.ts"],
     css: true,
     restoreMocks: true,
   },

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jupyter_jobprogress.reporter.track import track
     from jupyter_jobprogress.settings import Settings
     from jupyter_jobprogress.widget.bar import JobProgress
+    from jupyter_jobprogress.widget.table import jobs
 
 _HOMES = {
     "Job": "reporter.job",
@@ -30,6 +31,7 @@ _HOMES = {
     "State": "protocol.state",
     "Status": "protocol.state",
     "current_job": "reporter.job",
+    "jobs": "widget.table",
     "track": "reporter.track",
     "track_job": "reporter.decorator",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "Status",
     "__version__",
     "current_job",
+    "jobs",
     "track",
     "track_job",
 ]

@@ -21,6 +21,7 @@ def test_the_public_names_are_these() -> None:
         "Status",
         "__version__",
         "current_job",
+        "jobs",
         "track",
         "track_job",
     ]

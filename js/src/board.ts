@@ -1,36 +1,47 @@
 import type { Card } from "./describe";
+import { make } from "./dom";
+import { forget, nextFrame, startTicking, stopTicking } from "./frame";
 import { Job, type Source } from "./job";
-import type { State, States } from "./protocol";
-import { CardView, styleRoot } from "./view";
+import { loadMore, type Panel } from "./lazy";
+import { type Filter, kept, type State, type States } from "./protocol";
+import { watchSight } from "./sight";
+import { CardView, styleLines } from "./view";
+import { isWanted } from "./wanted";
 
-const TICK_MS = 1000;
+interface Entry {
+  readonly job: Job;
+  readonly view: CardView;
+  readonly blind: () => void;
+  details: Panel | null;
+  seen: boolean;
+  ended: boolean | null;
+}
 
-/** The cards of one output, one below the other. Owns their jobs, the ticking, and nothing outside its element. */
+/** The cards of one output, one below the other. Owns their jobs, and nothing outside its element. */
 export class Board {
   readonly el: HTMLElement;
-  readonly #jobs = new Map<string, { readonly job: Job; readonly view: CardView }>();
+  readonly #jobs = new Map<string, Entry>();
   readonly #dirty = new Set<string>();
-  #frame: number | undefined;
-  #ticker: ReturnType<typeof setInterval> | undefined;
+  #table: Panel | null = null;
   #shown = false;
 
   /** `changed` is called after every change of a state, also where the page is hidden and nothing is drawn. */
   constructor(
-    doc: Document,
+    private readonly doc: Document,
     readonly source: Source,
     private readonly changed: () => void = () => {},
   ) {
-    this.el = doc.createElement("div");
-    this.el.className = "jobprogress-board";
-    doc.addEventListener("visibilitychange", this.#visible);
+    this.el = make(doc, "board");
+    doc.addEventListener("visibilitychange", this.#returned);
+    doc.defaultView?.addEventListener("focus", this.#returned);
+    this.el.addEventListener("pointerenter", this.#returned);
   }
 
   /** Show these jobs in this order. Those that are here already go on; `states` are what was saved of them. */
-  show(jobIds: readonly string[], states: States): void {
-    for (const [jobId, { job, view }] of this.#jobs) {
+  show(jobIds: readonly string[], states: States, table: Filter | null = null): void {
+    for (const [jobId, entry] of this.#jobs) {
       if (jobIds.includes(jobId)) continue;
-      job.stop();
-      view.el.remove();
+      end(entry);
       this.#jobs.delete(jobId);
     }
     for (const jobId of jobIds) {
@@ -40,7 +51,9 @@ export class Board {
       this.el.append(view.el);
       job.start();
     }
-    this.#draw(this.#jobs.keys());
+    if (table !== null) void this.#showTable(table);
+    for (const jobId of this.#jobs.keys()) this.#dirty.add(jobId);
+    this.#draw(true);
     this.#shown = true;
   }
 
@@ -49,10 +62,10 @@ export class Board {
     for (const [jobId, state] of Object.entries(states)) this.#jobs.get(jobId)?.job.relay(state);
   }
 
-  /** What is known of each job, in their order. */
+  /** What may be kept of each job, in their order. */
   states(): Record<string, State> {
     const states: Record<string, State> = {};
-    for (const [jobId, { job }] of this.#jobs) if (job.state) states[jobId] = job.state;
+    for (const [jobId, { job }] of this.#jobs) if (job.state) states[jobId] = kept(job.state);
     return states;
   }
 
@@ -67,55 +80,101 @@ export class Board {
   }
 
   dispose(): void {
-    for (const { job } of this.#jobs.values()) job.stop();
+    for (const entry of this.#jobs.values()) end(entry);
     this.#jobs.clear();
-    this.el.ownerDocument.removeEventListener("visibilitychange", this.#visible);
-    clearInterval(this.#ticker);
-    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
+    this.#table?.dispose();
+    this.doc.removeEventListener("visibilitychange", this.#returned);
+    this.doc.defaultView?.removeEventListener("focus", this.#returned);
+    stopTicking(this.#tick);
+    forget(this.#drawDirty);
     this.el.remove();
   }
 
-  #add(jobId: string): { readonly job: Job; readonly view: CardView } {
-    const view = new CardView(this.el.ownerDocument);
+  #add(jobId: string): Entry {
     const job = new Job(jobId, this.source, () => {
       this.#dirty.add(jobId);
-      // Twenty states a second and job may come; a frame shows the newest. A hidden page has no frames at all.
-      if (this.#shown && this.#frame === undefined) this.#frame = requestAnimationFrame(this.#drawDirty);
+      if (entry.ended === false && job.ended && isWanted(jobId))
+        void loadMore().then((bundle) => bundle.tell(this.doc, jobId, job.card()));
+      entry.ended = job.state && job.ended;
+      // Twenty states a second and job may come; a frame shows the newest.
+      if (this.#shown) nextFrame(this.#drawDirty);
       if (this.#shown) this.changed();
     });
-    const entry = { job, view };
+    const view = new CardView(this.doc, (open) => void this.#open(entry, open));
+    const blind = watchSight(view.el, (seen) => {
+      entry.seen = seen;
+      if (seen && this.#shown) nextFrame(this.#drawDirty);
+    });
+    const entry: Entry = { job, view, blind, details: null, seen: true, ended: null };
     this.#jobs.set(jobId, entry);
     return entry;
   }
 
-  readonly #drawDirty = (): void => {
-    this.#frame = undefined;
-    this.#draw(this.#dirty);
+  async #open(entry: Entry, open: boolean): Promise<void> {
+    if (!open) {
+      entry.details?.dispose();
+      entry.details = null;
+      return;
+    }
+    const { panel } = entry.view;
+    try {
+      const details = (await loadMore()).details(this.doc, entry.job);
+      if (panel.hidden || entry.details !== null) return details.dispose();
+      entry.details = details;
+      panel.replaceChildren(details.el);
+      details.draw();
+    } catch (error) {
+      panel.textContent = `The details could not be loaded: ${error instanceof Error ? error.message : error}`;
+    }
+  }
+
+  async #showTable(filter: Filter): Promise<void> {
+    if (this.#table !== null) return;
+    try {
+      const bundle = await loadMore();
+      this.#table ??= bundle.table(this.doc, this.source, filter, (jobId) => this.show([jobId], {}));
+      this.el.prepend(this.#table.el);
+      this.#table.draw();
+    } catch (error) {
+      this.el.textContent = `The table could not be loaded: ${error instanceof Error ? error.message : error}`;
+    }
+  }
+
+  readonly #drawDirty = (): void => this.#draw();
+
+  readonly #tick = (): void => {
+    if (this.doc.visibilityState !== "visible" || !this.el.isConnected) return;
+    for (const jobId of this.#jobs.keys()) this.#dirty.add(jobId);
+    this.#draw();
   };
 
-  readonly #visible = (): void => {
-    if (this.el.ownerDocument.visibilityState === "visible") this.#draw(this.#jobs.keys());
+  readonly #returned = (): void => {
+    if (this.doc.visibilityState !== "visible") return;
+    for (const [jobId, { job }] of this.#jobs) {
+      job.start();
+      this.#dirty.add(jobId);
+    }
+    this.#draw();
   };
 
-  #draw(jobIds: Iterable<string>): void {
-    styleRoot(this.el);
-    for (const jobId of [...jobIds]) {
+  /** Draw what has changed and is in sight. What is out of sight is drawn when it comes into it, or when it ends. */
+  #draw(all = false): void {
+    styleLines(this.el);
+    for (const jobId of this.#dirty) {
       const entry = this.#jobs.get(jobId);
+      if (entry !== undefined && !entry.seen && !entry.job.ended && !all) continue;
+      this.#dirty.delete(jobId);
       entry?.view.draw(entry.job.card());
+      entry?.details?.draw();
     }
-    this.#dirty.clear();
-    this.#tick();
+    if (this.ended || this.source.kind === "saved") stopTicking(this.#tick);
+    else if (this.#jobs.size > 0) startTicking(this.#tick);
   }
+}
 
-  #tick(): void {
-    if (this.ended || this.source.kind === "saved") {
-      clearInterval(this.#ticker);
-      this.#ticker = undefined;
-    }
-    // Never set anew while it runs: one busy job would keep the others from ticking.
-    else
-      this.#ticker ??= setInterval(() => {
-        if (this.el.ownerDocument.visibilityState === "visible" && this.el.isConnected) this.#draw(this.#jobs.keys());
-      }, TICK_MS);
-  }
+function end({ job, view, blind, details }: Entry): void {
+  job.stop();
+  blind();
+  details?.dispose();
+  view.el.remove();
 }

@@ -5,14 +5,17 @@ import { readMessage, type ServerMessage, type State } from "./protocol";
 
 /** Pings come every 30 s: two of them missing, and a bit, is a connection that only looks alive. */
 const SILENCE_MS = 75_000;
-/** After a wake-up one missing ping is enough. */
-const DOUBTFUL_MS = 35_000;
+/** After a wake-up what is watched is asked for again. A socket that does not answer this soon is given up. */
+const PROBE_MS = 1_500;
 const HANDSHAKE_MS = 20_000;
 /** A connection that broke sooner than this counts as another failure: a server that greets and throws out is spared. */
 const STABLE_MS = 10_000;
 const IDLE_MS = 5_000;
 /** Jobs in one `subscribe`. A server that refuses one message for its limit has then taken those before it. */
 const BATCH = 64;
+/** Attempts without a single greeting, after which jobs are asked for by HTTP: some proxies cut every upgrade. */
+const UPGRADES = 3;
+const POLL_MS = 2_000;
 /** Errors that pass: the store's outage, or the server's own trouble. */
 const PASSING: ReadonlySet<string> = new Set(["store_unavailable", "internal"]);
 
@@ -23,6 +26,10 @@ export interface Status {
   /** Attempts in a row that led to no lasting connection. */
   readonly failures: number;
   readonly storeUp: boolean;
+  /** What brings the states where no socket opens. */
+  readonly polling: boolean;
+  /** The machine says that it has no network. */
+  readonly offline: boolean;
 }
 
 /** Who watches a job. It may watch or leave from within a call. */
@@ -31,6 +38,8 @@ export interface Listener {
   /** The job is subscribed; `missing` if the store has no state of it. */
   subscribed(missing: boolean): void;
   problem(code: string, message: string): void;
+  /** More jobs say that they are parts of this one. */
+  children?(jobIds: readonly string[]): void;
   /** `status` of the connection changed. */
   status(): void;
 }
@@ -51,13 +60,28 @@ export interface Surroundings {
   random(): number;
   /** A monotonic clock, in milliseconds. */
   nowMs(): number;
+  /** Ask for jobs without a socket. Rejects where that is in vain, too. */
+  poll?(jobIds: readonly string[]): Promise<Polled>;
 }
 
-type Timer = "retry" | "watchdog" | "idle" | "flush" | "resubscribe";
+export interface Polled {
+  readonly nowUs: number | null;
+  readonly states: readonly State[];
+}
+
+export interface Wishes {
+  /** Least time between two states. */
+  readonly interval_ms?: number;
+  /** Whether to be told of the parts of the job. */
+  readonly children?: boolean;
+}
+
+type Timer = "retry" | "watchdog" | "idle" | "flush" | "resubscribe" | "probe" | "poll";
 
 interface Watch {
   readonly listener: Listener;
   readonly interval_ms: number;
+  readonly children: boolean;
 }
 
 interface Watched {
@@ -68,7 +92,14 @@ interface Watched {
 /** One reconnecting client of `ws/jobs`, for any number of jobs. Knows no DOM; `wake` is told of the page's life. */
 export class Connection {
   readonly clock: StoreClock;
-  #status: Status = { phase: "closed", code: null, failures: 0, storeUp: true };
+  #status: Status = {
+    phase: "closed",
+    code: null,
+    failures: 0,
+    storeUp: true,
+    polling: false,
+    offline: false,
+  };
   readonly #jobs = new Map<string, Watched>();
   readonly #toSubscribe = new Set<string>();
   #socket: Socket | null = null;
@@ -76,6 +107,8 @@ export class Connection {
   #generation = 0;
   #openedMs: number | null = null;
   #heardMs = 0;
+  #everOpened = false;
+  #least_ms = 0;
   readonly #timers = new Map<Timer, unknown>();
 
   constructor(
@@ -89,9 +122,9 @@ export class Connection {
     return this.#status;
   }
 
-  /** Watch a job until the answered function is called. `interval_ms` is the least time between two states. */
-  watch(jobId: string, listener: Listener, interval_ms = 50): () => void {
-    const watch: Watch = { listener, interval_ms };
+  /** Watch a job until the answered function is called. */
+  watch(jobId: string, listener: Listener, { interval_ms = 50, children = false }: Wishes = {}): () => void {
+    const watch: Watch = { listener, interval_ms, children };
     const watched = this.#jobs.get(jobId) ?? { watches: new Set(), confirmed: false };
     this.#jobs.set(jobId, watched);
     watched.watches.add(watch);
@@ -110,11 +143,29 @@ export class Connection {
 
   /** The network or the page came back: do not wait for a timer that may have slept, too. */
   wake(): void {
+    if (this.#status.offline) this.#set({ offline: false });
     if (this.#status.phase === "waiting") this.#connect();
-    else if (this.#status.phase === "open" && this.around.nowMs() - this.#heardMs > DOUBTFUL_MS) {
-      this.#drop(ClientCode.SILENT);
-      this.#connect();
+    else if (this.#status.phase === "open") {
+      const askedMs = this.around.nowMs();
+      this.#subscribe(this.#jobs.keys());
+      this.#start("probe", PROBE_MS, () => {
+        if (this.#heardMs >= askedMs) return;
+        this.#drop(ClientCode.SILENT);
+        this.#connect();
+      });
     }
+  }
+
+  /** The machine lost its network. Sockets learn that minutes later. */
+  sleep(): void {
+    this.#set({ offline: true });
+  }
+
+  /** Ask for states no more often than this, whatever the watchers wished: a hidden page needs few. */
+  pace(least_ms: number): void {
+    if (least_ms === this.#least_ms) return;
+    this.#least_ms = least_ms;
+    this.#subscribe(this.#jobs.keys());
   }
 
   #connect(): void {
@@ -159,7 +210,9 @@ export class Connection {
         if (message.nowUs !== null) this.clock.set(message.nowUs);
         if (this.#status.phase === "connecting") {
           this.#openedMs = this.around.nowMs();
-          this.#set({ phase: "open", code: null, storeUp: true });
+          this.#everOpened = true;
+          this.#stop("poll");
+          this.#set({ phase: "open", code: null, storeUp: true, polling: false, offline: false });
           this.#watchdog(SILENCE_MS);
           this.#flush();
         }
@@ -170,6 +223,9 @@ export class Connection {
           if (watched) watched.confirmed = true;
         }
         this.#each(message.jobIds, (listener, jobId) => listener.subscribed(message.missing.includes(jobId)));
+        break;
+      case "children":
+        this.#each([message.parentId], (listener) => listener.children?.(message.jobIds));
         break;
       case "store":
         this.#set({ storeUp: message.up });
@@ -198,6 +254,27 @@ export class Connection {
     }
     this.#start("retry", backoffMs(failures, this.around.random), () => this.#connect());
     this.#set({ phase: "waiting", code, failures: failures + 1 });
+    if (!this.#everOpened && failures + 1 >= UPGRADES && !this.#timers.has("poll")) void this.#poll();
+  }
+
+  /** Ask by HTTP until a socket opens after all, which is tried on. */
+  async #poll(): Promise<void> {
+    if (this.around.poll === undefined || this.#jobs.size === 0) return;
+    // A timer that has run stays in the map until the next: one round at a time.
+    this.#timers.set("poll", null);
+    const jobIds = [...this.#jobs.keys()];
+    const polled = await this.around.poll(jobIds).catch(() => null);
+    if (!this.#timers.has("poll")) return;
+    this.#start("poll", Math.max(POLL_MS, this.#least_ms), () => void this.#poll());
+    if (polled?.nowUs != null) this.clock.set(polled.nowUs);
+    this.#set({ polling: polled !== null });
+    const found = new Map(polled?.states.map((state) => [state.job_id, state]));
+    if (polled !== null)
+      this.#each(jobIds, (listener, jobId) => {
+        const state = found.get(jobId);
+        listener.subscribed(state === undefined);
+        if (state !== undefined) listener.state(state);
+      });
   }
 
   #drop(code: number): void {
@@ -210,7 +287,8 @@ export class Connection {
     if (this.#jobs.size > 0) return;
     const socket = this.#socket;
     this.#abandon();
-    this.#set({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0 });
+    this.#stop("poll");
+    this.#set({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0, polling: false });
     socket?.close(ClientCode.NOTHING_WATCHED);
   }
 
@@ -218,7 +296,7 @@ export class Connection {
     this.#generation++;
     this.#socket = null;
     for (const watched of this.#jobs.values()) watched.confirmed = false;
-    for (const timer of ["retry", "watchdog", "flush", "resubscribe"] as const) this.#stop(timer);
+    for (const timer of ["retry", "watchdog", "flush", "resubscribe", "probe"] as const) this.#stop(timer);
   }
 
   #watchdog(limitMs: number): void {
@@ -240,16 +318,20 @@ export class Connection {
   }
 
   #flush(): void {
-    const byInterval = new Map<number, string[]>();
+    const alike = new Map<string, { interval_ms: number; children?: true; job_ids: string[] }>();
     for (const jobId of this.#toSubscribe) {
-      const watches = this.#jobs.get(jobId)?.watches ?? [];
-      const interval_ms = Math.min(...[...watches].map((watch) => watch.interval_ms));
-      byInterval.set(interval_ms, [...(byInterval.get(interval_ms) ?? []), jobId]);
+      const watches = [...(this.#jobs.get(jobId)?.watches ?? [])];
+      const interval_ms = Math.max(this.#least_ms, Math.min(...watches.map((watch) => watch.interval_ms)));
+      const children = watches.some((watch) => watch.children);
+      const key = `${interval_ms} ${children}`;
+      const asked = alike.get(key) ?? { interval_ms, ...(children ? { children } : {}), job_ids: [] };
+      asked.job_ids.push(jobId);
+      alike.set(key, asked);
     }
     this.#toSubscribe.clear();
-    for (const [interval_ms, jobIds] of byInterval)
-      for (let first = 0; first < jobIds.length; first += BATCH)
-        this.#send({ type: "subscribe", job_ids: jobIds.slice(first, first + BATCH), interval_ms });
+    for (const { job_ids, ...wishes } of alike.values())
+      for (let first = 0; first < job_ids.length; first += BATCH)
+        this.#send({ type: "subscribe", job_ids: job_ids.slice(first, first + BATCH), ...wishes });
   }
 
   #send(message: object): void {

@@ -1,4 +1,12 @@
-import { formatCount, formatDuration, formatMetric, formatPercent, formatRate, formatTotal } from "./format";
+import {
+  formatClock,
+  formatCount,
+  formatDuration,
+  formatMetric,
+  formatPercent,
+  formatRate,
+  formatTotal,
+} from "./format";
 import { liveness } from "./liveness";
 import { isTerminal, type State, type Status } from "./protocol";
 import { type Known, parseUs } from "./reducer";
@@ -18,15 +26,17 @@ export type Link =
 
 export type Tone = "active" | "good" | "bad" | "warn" | "off";
 
-/** Everything that a card shows, in words and numbers. */
+/** What the sign before the title looks like: one for each word, so that no state is told by its colour alone. */
+export type Shape = Status | Exclude<Link, "live"> | "quiet" | "stalled" | "lost" | "expired";
+
+/** Everything that the line of a job shows, in words and numbers. */
 export interface Card {
   readonly title: string;
   readonly stage: string;
   readonly word: string;
-  /** Belongs to the word: how long, since when. */
+  /** Belongs to the word: how long, since when, why. */
   readonly note: string;
-  /** Longer explanation of the word. */
-  readonly hint: string;
+  readonly shape: Shape;
   readonly tone: Tone;
   /** 0 to 1, null where unknown. */
   readonly fraction: number | null;
@@ -35,19 +45,43 @@ export interface Card {
   readonly message: string;
   readonly error: string;
   readonly metrics: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly host: string;
   readonly ended: boolean;
   /** Whether an unknown progress may be drawn as movement: only while the job is really heard of. */
   readonly moving: boolean;
 }
 
+/** What is known around the state. */
+export interface Around {
+  readonly link: Link;
+  /** The store's clock in microseconds, or null where it is not known: then nothing ticks. */
+  readonly nowUs: number | null;
+  /** Why the server refused, or why the connection is away. */
+  readonly reason?: string;
+  readonly cancelRequested?: boolean;
+  /** The parts of the job, added up. */
+  readonly parts?: Parts | null;
+  readonly locale?: string | undefined;
+}
+
+export interface Parts {
+  readonly count: number;
+  readonly completed: number;
+  readonly failed: number;
+  /** 0 to 1, of all parts together. */
+  readonly fraction: number;
+}
+
 interface Words {
   readonly word: string;
   readonly tone: Tone;
+  readonly shape?: Shape;
   readonly note?: string;
-  readonly hint?: string;
 }
 
 const QUIET_S = 60;
+/** Below this, the time of the clock at which a job ends says less than the seconds left. */
+const CLOCK_S = 60;
 
 const STATUS_WORDS: Readonly<Record<Status, Words>> = {
   queued: { word: "Queued", tone: "off" },
@@ -58,61 +92,62 @@ const STATUS_WORDS: Readonly<Record<Status, Words>> = {
 };
 
 const LINK_WORDS: Readonly<Record<Exclude<Link, "live" | "saved">, Words>> = {
-  waiting: { word: "Waiting for the job", tone: "off", hint: "The server has no state of this job, yet or any more." },
-  connecting: { word: "Connecting", tone: "off", hint: "Shown is the last saved state." },
-  reconnecting: { word: "Reconnecting", tone: "warn", hint: "Shown is the last state that arrived." },
-  unreachable: {
-    word: "Not connected",
-    tone: "off",
-    hint: "The server of this page does not answer for jobs. Is jupyter_jobprogress enabled there? It is tried again.",
-  },
-  unauthorized: { word: "Not signed in", tone: "warn", hint: "Sign in to the server again and reload the page." },
-  forbidden: { word: "Not allowed", tone: "warn", hint: "The server does not let you watch this job." },
-  refused: { word: "Refused", tone: "warn", hint: "The server did not take the request to watch this job." },
-  store_down: {
-    word: "Store unavailable",
-    tone: "warn",
-    hint: "The server cannot reach its store. Shown is the last state that arrived.",
-  },
+  waiting: { word: "Waiting for the job", tone: "off" },
+  connecting: { word: "Connecting", tone: "off" },
+  reconnecting: { word: "Reconnecting", tone: "warn" },
+  unreachable: { word: "Not connected", tone: "off" },
+  unauthorized: { word: "Not signed in", tone: "warn" },
+  forbidden: { word: "Not allowed", tone: "warn" },
+  refused: { word: "Refused", tone: "warn" },
+  store_down: { word: "Store unavailable", tone: "warn" },
 };
 
-/** Describe one job. `nowUs` is the store's clock, or null where it is not known: then nothing ticks. */
-export function describe(
-  jobId: string,
-  known: Known | null,
-  link: Link,
-  nowUs: number | null,
-  problem = "",
-  locale?: string,
-): Card {
+/** Describe one job. */
+export function describe(jobId: string, known: Known | null, around: Around): Card {
+  const { link, parts, locale } = around;
   const state = known?.state;
   const ended = state !== undefined && isTerminal(state.status);
   // A state that may be outdated is shown as of its time: a clock that ran on would claim to know.
-  const clockUs = link === "live" ? nowUs : null;
+  const clockUs = link === "live" ? around.nowUs : null;
   const silence_s = known?.atUs == null || clockUs === null ? null : Math.max(0, clockUs - known.atUs) / 1e6;
-  const words = wordsOf(known, link, clockUs, silence_s);
+  const words = wordsOf(known, around, clockUs, silence_s);
+  const fraction = state?.status === "completed" ? 1 : (state?.progress ?? parts?.fraction ?? null);
   return {
     title: state?.title || jobId,
     stage: state?.stage && !isEcho(state, state.stage) ? state.stage : "",
     word: words.word,
     note: words.note ?? "",
-    hint: problem || (words.hint ?? ""),
+    shape: words.shape ?? shapeOf(known, link),
     tone: words.tone,
-    fraction: state?.status === "completed" ? 1 : (state?.progress ?? null),
-    percent: state?.progress == null ? "" : formatPercent(state.progress, locale),
-    facts: state
-      ? ended
-        ? endFacts(state, locale)
-        : facts(state, clockUs, words.tone === "active" ? silence_s : null, locale)
-      : [],
+    fraction,
+    percent: fraction === null ? "" : formatPercent(fraction, locale),
+    facts: [
+      ...(parts ? [partsFact(parts, locale)] : []),
+      ...(state
+        ? ended
+          ? endFacts(state, locale)
+          : facts(state, clockUs, words.tone === "active" ? silence_s : null, locale)
+        : []),
+    ],
     // Reporters like to put the last line of an error into the message, too.
     message:
       state?.message && !state.error?.includes(state.message) && !isEcho(state, state.message) ? state.message : "",
     error: state?.error ?? "",
     metrics: Object.entries(state?.metrics ?? {}).map(([name, value]) => [name, formatMetric(value, locale)] as const),
+    host: state?.host ?? "",
     ended,
     moving: words.tone === "active" && link === "live",
   };
+}
+
+function shapeOf(known: Known | null, link: Link): Shape {
+  if (known !== null && (link === "live" || isTerminal(known.state.status))) return known.state.status;
+  return link === "live" || (known === null && link === "saved") ? "waiting" : link;
+}
+
+function partsFact({ count, completed, failed }: Parts, locale: string | undefined): string {
+  const done = formatCount(completed, count, "parts", locale);
+  return failed > 0 ? `${done}, ${formatCount(failed, undefined, "failed", locale)}` : done;
 }
 
 /** Whether a text only says again that the job completed: what reporters put there when they have nothing to say. */
@@ -120,27 +155,28 @@ function isEcho(state: State, text: string): boolean {
   return state.status === "completed" && (text === "complete" || text === "Job completed");
 }
 
-function wordsOf(known: Known | null, link: Link, clockUs: number | null, silence_s: number | null): Words {
-  if (known === null) return LINK_WORDS[link === "live" || link === "saved" ? "waiting" : link];
+function wordsOf(known: Known | null, around: Around, clockUs: number | null, silence_s: number | null): Words {
+  const { link, reason: note = "" } = around;
+  if (known === null) return { ...LINK_WORDS[link === "live" || link === "saved" ? "waiting" : link], note };
   const { status, heartbeat_s } = known.state;
   const words = STATUS_WORDS[status];
   if (isTerminal(status)) return words;
-  if (link === "saved")
-    return { word: `${words.word} when saved`, tone: "off", hint: "No server of jobs is known to this page." };
-  if (link !== "live") return LINK_WORDS[link];
+  if (link === "saved") return { word: `${words.word} when saved`, tone: "off" };
+  if (link === "waiting") return { word: "Expired", tone: "off", shape: "expired", note: "the server forgot it" };
+  if (link !== "live") return { ...LINK_WORDS[link], note };
   const heard = silence_s === null ? "live" : liveness(status, silence_s, heartbeat_s);
   if (heard !== "live") {
-    const note = `no signal for ${formatDuration(silence_s ?? 0)}`;
+    const silence = `no signal for ${formatDuration(silence_s ?? 0, around.locale)}`;
     return heard === "lost"
-      ? { word: "Lost", tone: "bad", note, hint: "The reporter is most likely gone. It heals by itself." }
-      : { word: "Stalled", tone: "warn", note, hint: "The reporter should have been heard of. It heals by itself." };
+      ? { word: "Lost", tone: "bad", shape: heard, note: silence }
+      : { word: "Stalled", tone: "warn", shape: heard, note: silence };
   }
+  if (around.cancelRequested) return { ...words, note: "cancel requested" };
   const quiet_s = clockUs === null || known.newsUs === null ? 0 : (clockUs - known.newsUs) / 1e6;
   if (status !== "processing" || quiet_s < QUIET_S) return words;
   // Heartbeats prove that the reporter lives. Without them only the fact is said, and nothing is concluded.
-  return heartbeat_s
-    ? { ...words, note: `no progress for ${formatDuration(quiet_s)}`, hint: "The reporter is alive, the work stands." }
-    : { ...words, note: `no update for ${formatDuration(quiet_s)}`, hint: "This reporter sends no heartbeats." };
+  const quiet = `no ${heartbeat_s ? "progress" : "update"} for ${formatDuration(quiet_s, around.locale)}`;
+  return { ...words, shape: "quiet", note: quiet };
 }
 
 function facts(state: State, clockUs: number | null, silence_s: number | null, locale: string | undefined): string[] {
@@ -148,10 +184,13 @@ function facts(state: State, clockUs: number | null, silence_s: number | null, l
   if (state.n !== undefined) shown.push(formatCount(state.n, state.total, state.unit, locale));
   if (state.rate_per_s) shown.push(formatRate(state.rate_per_s, state.unit, locale));
   const elapsed_s = runningFor(state, clockUs);
-  if (elapsed_s !== null && state.status === "processing") shown.push(`${formatDuration(elapsed_s)} elapsed`);
+  if (elapsed_s !== null && state.status === "processing") shown.push(`${formatDuration(elapsed_s, locale)} elapsed`);
   // An estimate counts down with a job that is heard of; with any other it would be a guess about a guess.
   const left_s = state.eta_s === undefined || silence_s === null ? 0 : state.eta_s - silence_s;
-  if (left_s >= 1) shown.push(`${formatDuration(left_s)} left`);
+  if (left_s >= 1 && clockUs !== null) {
+    const ends = left_s < CLOCK_S ? "" : ` (${formatClock(clockUs, left_s, locale)})`;
+    shown.push(`${formatDuration(left_s, locale)} left${ends}`);
+  }
   return shown;
 }
 

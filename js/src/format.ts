@@ -6,6 +6,7 @@ const DAY_S = 86_400;
 const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 const formats = new Map<string, Intl.NumberFormat>();
+const clocks = new Map<string, Intl.DateTimeFormat>();
 
 // A NumberFormat takes tens of microseconds to make, and every update of every bar needs several.
 function number(value: number, locale: string | undefined, options: Intl.NumberFormatOptions): string {
@@ -18,21 +19,40 @@ function number(value: number, locale: string | undefined, options: Intl.NumberF
   return format.format(value);
 }
 
-const two = (value: number) => String(value).padStart(2, "0");
-
 /** `0:07`, `12:34`, `3:04:05`, `2d 03:04`. Seconds are cut, never rounded up. */
-export function formatDuration(seconds: number): string {
+export function formatDuration(seconds: number, locale?: string): string {
   const whole = Math.max(0, Math.floor(seconds));
+  const digits = (value: number, minimumIntegerDigits: number) =>
+    number(value, locale, { minimumIntegerDigits, useGrouping: false });
   const hours = Math.floor(whole / HOUR_S);
-  const minutes = two(Math.floor((whole % HOUR_S) / MINUTE_S));
-  if (whole >= DAY_S) return `${Math.floor(whole / DAY_S)}d ${two(hours % 24)}:${minutes}`;
-  const rest = two(whole % MINUTE_S);
-  return hours > 0 ? `${hours}:${minutes}:${rest}` : `${Number(minutes)}:${rest}`;
+  const minutes = Math.floor((whole % HOUR_S) / MINUTE_S);
+  if (whole >= DAY_S) return `${digits(Math.floor(whole / DAY_S), 1)}d ${digits(hours % 24, 2)}:${digits(minutes, 2)}`;
+  const rest = digits(whole % MINUTE_S, 2);
+  return hours > 0 ? `${digits(hours, 1)}:${digits(minutes, 2)}:${rest}` : `${digits(minutes, 1)}:${rest}`;
+}
+
+/** When a job that has `left_s` seconds to go will end: a time of today, with the day where it is another one. */
+export function formatClock(nowUs: number, left_s: number, locale?: string): string {
+  const end = new Date(nowUs / 1000 + left_s * 1000);
+  const today = new Date(nowUs / 1000).toDateString() === end.toDateString();
+  const day = today
+    ? {}
+    : left_s < 6 * DAY_S
+      ? { weekday: "short" as const }
+      : { day: "numeric" as const, month: "short" as const };
+  const options = { hour: "numeric" as const, minute: "2-digit" as const, ...day };
+  const key = `${locale} ${JSON.stringify(options)}`;
+  let format = clocks.get(key);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat(locale, options);
+    clocks.set(key, format);
+  }
+  return format.format(end);
 }
 
 /** How long something took: with a decimal below ten seconds, where `0:00` would say nothing. */
 export function formatTotal(seconds: number, locale?: string): string {
-  if (seconds >= 10) return formatDuration(seconds);
+  if (seconds >= 10) return formatDuration(seconds, locale);
   return `${number(seconds, locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`;
 }
 

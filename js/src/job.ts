@@ -1,20 +1,35 @@
 import type { StoreClock } from "./clock";
-import { CloseCode } from "./codes";
-import type { Connection, Listener } from "./connection";
+import { ClientCode, CloseCode } from "./codes";
+import type { Connection, Listener, Wishes } from "./connection";
 import { type Card, describe, type Link } from "./describe";
+import { type Family, loadMore } from "./lazy";
+import type { ServerLocation } from "./location";
 import { isTerminal, type State } from "./protocol";
 import { type Known, reduce } from "./reducer";
 
 /** Where states come from: a server, the kernel, or the output alone. */
 export type Source =
-  | { readonly kind: "server"; readonly connection: Connection }
+  | { readonly kind: "server"; readonly connection: Connection; readonly server?: ServerLocation }
   | { readonly kind: "relay"; readonly clock: StoreClock }
   | { readonly kind: "saved" };
 
 /** Attempts after which "Connecting" would be a promise: about ten seconds of backoff. */
 const HOPELESS = 5;
-/** How long an ended job is watched on: long enough for a retry to start it again, then the socket may rest. */
+/** How long a job without life is watched on: a retry may start it again. Then the socket may rest. */
 const LINGER_MS = 600_000;
+const CHECK_MS = 60_000;
+/** Silence after which a job is not waited for, where it promised no heartbeats; of those, twelve (rule 18). */
+const LONG_US = 3_600_000_000;
+
+/** Why the connection went away, in the words of a viewer. */
+const REASONS: Readonly<Record<number, string>> = {
+  [CloseCode.GOING_AWAY]: "the server stopped",
+  [CloseCode.SERVICE_RESTART]: "the server restarts",
+  [CloseCode.TRY_AGAIN_LATER]: "the server is busy",
+  [CloseCode.SLOW_VIEWER]: "this page was too slow",
+  [CloseCode.TOO_MANY]: "over a limit of the server",
+  [ClientCode.SILENT]: "the server went silent",
+};
 
 /** One job of one output: watches it, keeps what is known of it, and says how it looks now. */
 export class Job {
@@ -24,13 +39,22 @@ export class Job {
   #everConfirmed = false;
   #problem: { readonly code: string; readonly message: string } | null = null;
   #leave: (() => void) | null = null;
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  #check: ReturnType<typeof setTimeout> | undefined;
+  #aliveMs = 0;
+  #resting = false;
+  #cancelledRun: number | null | undefined = null;
+  #family: Family | null = null;
 
   constructor(
     readonly jobId: string,
     readonly source: Source,
     private readonly changed: () => void,
+    private readonly wishes: Wishes = { children: true },
   ) {}
+
+  get known(): Known | null {
+    return this.#known;
+  }
 
   get state(): State | null {
     return this.#known?.state ?? null;
@@ -40,9 +64,15 @@ export class Job {
     return this.state !== null && isTerminal(this.state.status);
   }
 
-  /** Begin to watch. Apart from the constructor, so that saved states are in before anything arrives. */
+  /** The parts of this job, if there are any. */
+  get family(): Family | null {
+    return this.#family;
+  }
+
+  /** Begin to watch, or watch again. Apart from the constructor, so that saved states are in before anything arrives. */
   start(): void {
     if (this.source.kind !== "server" || this.#leave !== null) return;
+    this.#resting = false;
     const { connection } = this.source;
     const listener: Listener = {
       state: (state) => {
@@ -61,12 +91,17 @@ export class Job {
         this.#problem = { code, message };
         this.changed();
       },
+      children: (jobIds) => {
+        void this.#parts(jobIds);
+      },
       status: () => {
-        if (connection.status.phase !== "open") this.#confirmed = false;
+        const { phase, polling } = connection.status;
+        if (phase !== "open" && !polling) this.#confirmed = false;
         this.changed();
       },
     };
-    this.#leave = connection.watch(this.jobId, listener);
+    this.#leave = connection.watch(this.jobId, listener, this.wishes);
+    this.#family?.start();
   }
 
   /** Take a state that was saved with the output. It may be older than what is known, and nothing says so. */
@@ -81,30 +116,37 @@ export class Job {
   }
 
   card(locale?: string): Card {
-    return describe(this.jobId, this.#known, this.#link(), this.#nowUs(), this.#problem?.message, locale);
+    const link = this.#link();
+    return describe(this.jobId, this.#known, {
+      link,
+      nowUs: this.nowUs(),
+      reason: this.#reason(link),
+      cancelRequested: this.cancelRequested,
+      parts: this.#family?.sum() ?? null,
+      locale,
+    });
+  }
+
+  /** Somebody asked on this page to cancel the present run. */
+  get cancelRequested(): boolean {
+    return this.#cancelledRun !== null && this.#cancelledRun === this.state?.run;
+  }
+
+  cancelling(): void {
+    this.#cancelledRun = this.state?.run;
+    this.changed();
   }
 
   stop(): void {
-    clearTimeout(this.#linger);
+    clearTimeout(this.#check);
+    this.#check = undefined;
     this.#leave?.();
     this.#leave = null;
+    this.#family?.stop();
   }
 
-  #take(state: State): void {
-    const known = reduce(this.#known, state, this.#nowUs());
-    if (known !== this.#known) {
-      this.#known = known;
-      this.changed();
-    }
-    this.#rest();
-  }
-
-  #rest(): void {
-    clearTimeout(this.#linger);
-    if (this.ended && this.#confirmed) this.#linger = setTimeout(() => this.stop(), LINGER_MS);
-  }
-
-  #nowUs(): number | null {
+  /** The store's clock, in microseconds. */
+  nowUs(): number | null {
     switch (this.source.kind) {
       case "server":
         return this.source.connection.clock.nowUs();
@@ -116,15 +158,64 @@ export class Job {
     }
   }
 
+  async #parts(jobIds: readonly string[]): Promise<void> {
+    const more = await loadMore();
+    if (this.#leave === null) return;
+    this.#family ??= more.family(this.source, this.changed);
+    this.#family.add(jobIds);
+    this.changed();
+  }
+
+  #take(state: State): void {
+    const known = reduce(this.#known, state, this.nowUs());
+    if (known !== this.#known) {
+      this.#known = known;
+      this.changed();
+    }
+    this.#rest();
+  }
+
+  /** Leave a job that has shown no life for long. `start` comes back to it, when somebody looks at the page again. */
+  #rest(): void {
+    if (this.#leave === null || this.#check !== undefined) return;
+    this.#aliveMs = performance.now();
+    const check = () => {
+      const nowMs = performance.now();
+      if (this.#alive()) this.#aliveMs = nowMs;
+      if (nowMs - this.#aliveMs < LINGER_MS) this.#check = setTimeout(check, CHECK_MS);
+      else {
+        this.#resting = true;
+        this.stop();
+      }
+    };
+    this.#check = setTimeout(check, CHECK_MS);
+  }
+
+  #alive(): boolean {
+    if (this.#known === null || this.ended || this.#missing) return false;
+    const nowUs = this.nowUs();
+    const { heartbeat_s } = this.#known.state;
+    const longUs = heartbeat_s ? heartbeat_s * 12e6 : LONG_US;
+    return nowUs === null || this.#known.atUs === null || nowUs - this.#known.atUs < longUs;
+  }
+
+  #reason(link: Link): string {
+    if (this.#problem !== null) return this.#problem.message;
+    if (this.source.kind !== "server" || link !== "reconnecting") return "";
+    const { code, offline } = this.source.connection.status;
+    return offline ? "this machine is offline" : (REASONS[code ?? 0] ?? "the connection broke");
+  }
+
   #link(): Link {
     if (this.source.kind !== "server") return this.source.kind === "saved" ? "saved" : "live";
-    const { phase, code, failures, storeUp } = this.source.connection.status;
+    const { phase, code, failures, storeUp, polling, offline } = this.source.connection.status;
     if (this.#problem !== null) return this.#problem.code === "forbidden" ? "forbidden" : "refused";
+    if (this.#resting) return this.#missing ? "waiting" : "live";
     if (code === CloseCode.UNAUTHORIZED) return "unauthorized";
     if (code === CloseCode.FORBIDDEN) return "forbidden";
     if (phase === "closed" && code === CloseCode.BAD_MESSAGE) return "refused";
     if (phase === "open" && !storeUp) return "store_down";
-    if (phase === "open" && this.#confirmed) return this.#missing ? "waiting" : "live";
+    if (!offline && (phase === "open" || polling) && this.#confirmed) return this.#missing ? "waiting" : "live";
     if (this.#everConfirmed) return "reconnecting";
     return failures < HOPELESS ? "connecting" : "unreachable";
   }

@@ -4,6 +4,8 @@ export interface ServerLocation {
   readonly url: string;
   /** What the socket is opened with: may hold a token where no cookie goes, so it is never shown or logged. */
   readonly socketUrl: string;
+  /** Address of the server's HTTP part, `…/jobprogress/`: always of the page's own origin. */
+  readonly httpUrl: string;
 }
 
 const CONFIG_ID = "jupyter-config-data";
@@ -40,7 +42,7 @@ function locate(base: URL, wsUrl: string, token: string, page: Location): Server
   // As JupyterLab does for its own sockets: the cookie of this page opens those of its host, and a token in a URL would
   // be printed into the console whenever the server is away. Another host, named by the server, gets no cookie.
   if (token !== "" && wsUrl !== "" && url.host !== page.host) socket.searchParams.set("token", token);
-  return { url: url.href, socketUrl: socket.href };
+  return { url: url.href, socketUrl: socket.href, httpUrl: new URL("jobprogress/", base).href };
 }
 
 function socketBase(base: URL, wsUrl: string): URL {

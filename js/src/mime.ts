@@ -1,10 +1,10 @@
-import { Board } from "./board";
-import type { Source } from "./job";
-import { findServer } from "./location";
+import type * as Bar from "./bar";
+import type { Board } from "./board";
+import type { Live } from "./lazy";
 import type { LuminoWidget, LuminoWidgetClass } from "./lumino";
-import { MIME_TYPE, readBundle, readStates, type States } from "./protocol";
-import { connectionTo } from "./registry";
-import { snapshot } from "./snapshot";
+import type { States } from "./protocol";
+
+const MIME_TYPE = "application/vnd.jobprogress.v1+json";
 
 /** The part of JupyterLab's `IRenderMime.IMimeModel` that is used here. */
 export interface MimeModel {
@@ -16,52 +16,74 @@ export interface MimeRenderer extends LuminoWidget {
   renderModel(model: MimeModel): Promise<void>;
 }
 
-function sourceOf(doc: Document): Source {
-  const server = findServer(doc, location);
-  return server === null ? { kind: "saved" } : { kind: "server", connection: connectionTo(server) };
+/** What draws: loaded when there is something to draw, and not whenever JupyterLab starts. */
+interface Drawn {
+  readonly bar: typeof Bar;
+  readonly live: Live;
+  readonly board: Board;
 }
 
 /** Make the plugin that JupyterLab registers, with the host's own Widget class. */
-export function makePlugin(Widget: LuminoWidgetClass) {
+export function makePlugin(Widget: LuminoWidgetClass, load: () => Promise<typeof Bar>) {
   class Renderer extends Widget implements MimeRenderer {
-    readonly #board: Board;
     #model: MimeModel | null = null;
+    #drawing: Promise<Drawn> | null = null;
+    #drawn: Drawn | null = null;
     #frozen = "";
 
     constructor() {
       super();
       this.addClass("jobprogress-output");
-      const doc = this.node.ownerDocument;
-      this.#board = new Board(doc, sourceOf(doc), () => this.#freeze());
-      this.node.append(this.#board.el);
     }
 
     /** Called again with every change of the output, also with our own: the running view goes on. */
     async renderModel(model: MimeModel): Promise<void> {
       this.#model = model;
-      const { jobIds, states } = readBundle(model.data[MIME_TYPE]);
-      this.#board.show(jobIds, states);
+      this.#drawing ??= this.#draw();
+      const { bar, board } = await this.#drawing;
+      if (this.isDisposed || this.#model !== model) return;
+      const { jobIds, states, table } = bar.readBundle(model.data[MIME_TYPE]);
+      // What somebody opened below a table is not in the output, and stays.
+      if (table === null || !board.el.hasChildNodes()) board.show(jobIds, states, table);
       this.#freeze();
     }
 
     override dispose(): void {
       if (this.isDisposed) return;
       this.#model = null;
-      this.#board.dispose();
+      this.#drawn?.board.dispose();
       super.dispose();
+    }
+
+    async #draw(): Promise<Drawn> {
+      try {
+        const bar = await load();
+        const live = await bar.loadLive();
+        const doc = this.node.ownerDocument;
+        const board = new bar.Board(doc, live.findSource(doc, ""), () => this.#freeze());
+        this.node.append(board.el);
+        this.#drawn = { bar, live, board };
+        return this.#drawn;
+      } catch (error) {
+        this.#drawing = null; // the next call tries again
+        this.node.textContent = `The bar could not be loaded: ${error}`;
+        throw error;
+      }
     }
 
     /** Leave the end of the jobs in the output, so that the file shows it. Each call marks the notebook as changed. */
     #freeze(): void {
       const model = this.#model;
-      if (model === null || !this.#board.ended) return;
-      const { jobIds, states: saved } = readBundle(model.data[MIME_TYPE]);
-      const states = this.#board.states();
+      if (model === null || !this.#drawn?.board.ended) return;
+      const { bar, live, board } = this.#drawn;
+      const { jobIds, states: saved, table } = bar.readBundle(model.data[MIME_TYPE]);
+      if (table !== null) return;
+      const states = board.states();
       const ending = write(states);
       // `setData` calls `renderModel`, which comes back here: an ending is written once, whatever the model does with it.
-      if (ending === this.#frozen || ending === write(only(saved, jobIds))) return;
+      if (ending === this.#frozen || ending === write(bar.keptOf(saved, jobIds))) return;
       this.#frozen = ending;
-      const { html, text } = snapshot(this.node.ownerDocument, this.#board.cards());
+      const { html, text } = live.snapshot(this.node.ownerDocument, board.cards());
       model.setData({
         data: { ...model.data, [MIME_TYPE]: { job_ids: jobIds, states }, "text/html": html, "text/plain": text },
       });
@@ -79,10 +101,6 @@ export function makePlugin(Widget: LuminoWidgetClass) {
     },
     dataType: "json",
   };
-}
-
-function only(states: States, jobIds: readonly string[]): States {
-  return readStates(Object.fromEntries(jobIds.map((jobId) => [jobId, states[jobId]])));
 }
 
 // Equal states are equal as text. A notebook file has its keys sorted, so that what was read from one must not differ

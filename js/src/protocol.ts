@@ -1,7 +1,5 @@
 /** States and messages of docs/protocol.md, sections 2 and 6. What comes off the wire is `unknown` until read here. */
 
-export const MIME_TYPE = "application/vnd.jobprogress.v1+json";
-
 export const STATUSES = ["queued", "processing", "completed", "failed", "cancelled"] as const;
 export type Status = (typeof STATUSES)[number];
 
@@ -27,7 +25,14 @@ export interface State {
   readonly started_at?: string;
   readonly heartbeat_s?: number;
   readonly metrics?: Readonly<Record<string, number | null>>;
+  /** Name of the machine that reports. */
+  readonly host?: string;
+  /** What only the details show, as it came: it is read when they are opened, and is not kept in files. */
+  readonly more?: Extras;
 }
+
+/** Fields that are read where they are shown (`more/extras.ts`): at twenty states a second nobody looks at a history. */
+export type Extras = Readonly<Partial<Record<(typeof MORE)[number], unknown>>>;
 
 export type States = Readonly<Record<string, State>>;
 
@@ -36,24 +41,35 @@ export type ServerMessage =
   | { readonly type: "connected" | "ping"; readonly nowUs: number | null }
   | { readonly type: "subscribed"; readonly jobIds: string[]; readonly missing: string[] }
   | { readonly type: "error"; readonly code: string; readonly message: string; readonly jobId: string | null }
+  | { readonly type: "children"; readonly parentId: string; readonly jobIds: string[] }
   | { readonly type: "store"; readonly up: boolean };
 
 /** What the MIME bundle of an output holds (rule 32). */
 export interface Bundle {
   readonly jobIds: string[];
   readonly states: States;
+  /** Set where the output is the table of all jobs: what it is narrowed to at first. */
+  readonly table: Filter | null;
+}
+
+/** What a table of jobs is narrowed to. */
+export interface Filter {
+  readonly status: string;
+  /** Part of a title, an id or a host. */
+  readonly text: string;
 }
 
 const JOB_ID = /^[A-Za-z0-9][A-Za-z0-9._:@+=-]{0,199}$/;
 const MAX_METRICS = 32;
+const MORE = ["history", "stages", "result", "metadata", "origin", "parent_id"] as const;
 
 export function isTerminal(status: Status): boolean {
   return status === "completed" || status === "failed" || status === "cancelled";
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
-function isObject(value: unknown): value is Fields {
+export function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -98,7 +114,9 @@ function scalars(value: unknown): Record<string, number | null> | undefined {
   return read.length > 0 ? Object.fromEntries(read.slice(0, MAX_METRICS)) : undefined;
 }
 
-const READERS: { readonly [Name in Exclude<keyof State, "job_id" | "status">]-?: (value: unknown) => State[Name] } = {
+const READERS: {
+  readonly [Name in Exclude<keyof State, "job_id" | "status" | "host" | "more">]-?: (value: unknown) => State[Name];
+} = {
   stage: text,
   progress: fraction,
   message: text,
@@ -128,12 +146,38 @@ export function readState(value: unknown): State | null {
   return { job_id: value.job_id, status: value.status, ...fields };
 }
 
+/** Read a state with all that the details show of it. */
+export function readWhole(value: unknown): State | null {
+  const state = readState(value);
+  if (state === null || !isObject(value)) return null;
+  const more: Record<string, unknown> = {};
+  for (const name of MORE) if (value[name] != null) more[name] = value[name];
+  const host = isObject(value.origin) ? text(value.origin.host) : undefined;
+  const rest = Object.keys(more).length > 0 ? { more } : {};
+  return { ...state, ...(host === undefined ? {} : { host }), ...rest };
+}
+
+/** What of a state may stay in a file: what the line of a bar shows, and not who reports from where. */
+export function kept(state: State): State {
+  const { more: _, host: __, ...rest } = state;
+  return rest;
+}
+
+/** What may stay in a file of these jobs, as far as it is known. */
+export function keptOf(states: States, jobIds: readonly string[]): States {
+  return Object.fromEntries(jobIds.flatMap((jobId) => (states[jobId] ? [[jobId, kept(states[jobId])]] : [])));
+}
+
+export function readFilter(value: unknown): Filter | null {
+  return isObject(value) ? { status: text(value.status) ?? "", text: text(value.text) ?? "" } : null;
+}
+
 /** Read an object of states by job id; what is no state, or of another job, is left out. */
 export function readStates(value: unknown): States {
   const states: Record<string, State> = {};
   if (!isObject(value)) return states;
   for (const [jobId, candidate] of Object.entries(value)) {
-    const state = readState(candidate);
+    const state = readWhole(candidate);
     if (state?.job_id === jobId) states[jobId] = state;
   }
   return states;
@@ -147,7 +191,7 @@ export function readJobIds(value: unknown): string[] {
 /** Read the data of our MIME type. What cannot be read is missing, so that the rest is shown. */
 export function readBundle(value: unknown): Bundle {
   const fields = isObject(value) ? value : {};
-  return { jobIds: readJobIds(fields.job_ids), states: readStates(fields.states) };
+  return { jobIds: readJobIds(fields.job_ids), states: readStates(fields.states), table: readFilter(fields.table) };
 }
 
 /** Read one message of the server, or null if it is of no known kind (rules 25 to 29). */
@@ -155,7 +199,7 @@ export function readMessage(value: unknown): ServerMessage | null {
   if (!isObject(value)) return null;
   switch (value.type) {
     case undefined: {
-      const state = readState(value);
+      const state = readWhole(value);
       return state && { type: "state", state };
     }
     case "connected":
@@ -170,6 +214,10 @@ export function readMessage(value: unknown): ServerMessage | null {
         message: text(value.message) ?? "",
         jobId: isJobId(value.job_id) ? value.job_id : null,
       };
+    case "children":
+      return isJobId(value.parent_id)
+        ? { type: "children", parentId: value.parent_id, jobIds: readJobIds(value.job_ids) }
+        : null;
     case "store":
       return typeof value.up === "boolean" ? { type: "store", up: value.up } : null;
     default:

@@ -26,7 +26,14 @@ export function reduce(known: Known | null, state: State, nowUs: number | null):
   if (known !== null && !isNewer(known, state)) return known;
   const seq = Math.max(known?.seq ?? 0, state.seq ?? 0) || null;
   const atUs = state.seq ?? nowUs;
-  return { state, seq, atUs, newsUs: newsUs(known, state, atUs) };
+  return { state: withHistory(known, state), seq, atUs, newsUs: newsUs(known, state, atUs) };
+}
+
+// Reporters send the history every few seconds and not with each state.
+function withHistory(known: Known | null, state: State): State {
+  const history = known?.state.more?.history;
+  if (history === undefined || state.more?.history !== undefined) return state;
+  return known?.state.run === state.run ? { ...state, more: { ...state.more, history } } : state;
 }
 
 function isNewer(known: Known, state: State): boolean {

@@ -1,5 +1,6 @@
 import { Connection, type Socket } from "./connection";
 import type { ServerLocation } from "./location";
+import { poll } from "./poll";
 
 /**
  * Raise it with every change of what one bundle calls on another's `Connection`.
@@ -7,8 +8,13 @@ import type { ServerLocation } from "./location";
  * A page may run bundles of two releases at once: the renderer from the server, a widget from an older kernel.
  * Each release that agrees on this number shares; the others open a socket of their own.
  */
-const VERSION = 1;
+const VERSION = 2;
 const KEY = Symbol.for("jupyter_jobprogress");
+
+/** Least time between two states of a job while nobody sees the page. A terminal one never waits. */
+const HIDDEN_MS = 5_000;
+const BEAT_MS = 1_000;
+const LATE_MS = 4_000;
 
 type Connections = Map<string, Connection>;
 type Shared = Record<number, Connections>;
@@ -35,12 +41,25 @@ function open(server: ServerLocation): Connection {
     clearTimeout: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
     random: Math.random,
     nowMs: () => performance.now(),
+    poll: (jobIds) => poll(server.httpUrl, jobIds),
   });
   // Never removed: connections live as long as the page, at rest without a socket.
-  addEventListener("online", () => connection.wake());
-  addEventListener("pageshow", () => connection.wake());
+  const wake = () => connection.wake();
+  const shown = () => document.visibilityState === "visible";
+  addEventListener("online", wake);
+  addEventListener("offline", () => connection.sleep());
+  addEventListener("pageshow", wake);
+  document.addEventListener("resume", wake);
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible") connection.wake();
+    connection.pace(shown() ? 0 : HIDDEN_MS);
+    if (shown()) wake();
   });
+  // A laptop that slept tells nobody. Timers that missed their time do; those of hidden pages are always late.
+  let lastMs = Date.now();
+  setInterval(() => {
+    const nowMs = Date.now();
+    if (shown() && nowMs - lastMs > BEAT_MS + LATE_MS) wake();
+    lastMs = nowMs;
+  }, BEAT_MS);
   return connection;
 }

@@ -1,118 +1,128 @@
 import type { Card } from "./describe";
+import { attribute, make, put, styleRoot } from "./dom";
+import { makeSign, setShape } from "./shapes";
 import css from "./style.css?inline";
 
-const PREFIX = "jobprogress-";
-const CHIPS = 12;
+/** What a job of unknown size looks like while it works, or should. */
+const AT_WORK: ReadonlySet<Card["shape"]> = new Set(["processing", "quiet", "stalled", "lost"]);
+/** Newest metrics that stand where a message would. */
+const METRICS = 3;
 
-/** Put our style sheet into the document or shadow root of an element, once. Detached elements count as the document's. */
-export function styleRoot(el: Element): void {
-  const root = el.getRootNode();
-  const scope = root instanceof ShadowRoot ? root : el.ownerDocument.head;
-  if (scope.querySelector(`style[data-${PREFIX}style]`) !== null) return;
-  const style = el.ownerDocument.createElement("style");
-  style.setAttribute(`data-${PREFIX}style`, "");
-  style.textContent = css;
-  scope.append(style);
-}
+/** Put the style sheet of the lines into the document or shadow root of an element. */
+export const styleLines = (el: Element): void => styleRoot(el, css, "style");
 
-// Assigning the same value again would still cost a layout, and make screen readers speak.
-function put(el: HTMLElement, text: string): void {
-  if (el.textContent !== text) el.textContent = text;
-  el.hidden = text === "";
-}
-
-function attribute(el: Element, name: string, value: string | null): void {
-  if (value === null) el.removeAttribute(name);
-  else if (el.getAttribute(name) !== value) el.setAttribute(name, value);
-}
-
-/** The card of one job. Draws what it is given; knows no socket, no state and no clock. */
+/** The line of one job, and the place for its details. Draws what it is given; knows no socket, no state, no clock. */
 export class CardView {
   readonly el: HTMLElement;
+  /** Where the details go. */
+  readonly panel: HTMLElement;
+  readonly #sign: SVGElement;
   readonly #title: HTMLElement;
   readonly #stage: HTMLElement;
-  readonly #percent: HTMLElement;
   readonly #track: HTMLElement;
   readonly #fill: HTMLElement;
+  readonly #percent: HTMLElement;
   readonly #line: HTMLElement;
   readonly #word: HTMLElement;
   readonly #note: HTMLElement;
   readonly #facts: HTMLElement[] = [];
   readonly #message: HTMLElement;
-  readonly #chips: HTMLElement;
   readonly #error: HTMLElement;
+  readonly #host: HTMLElement;
+  readonly #button: HTMLElement;
   readonly #live: HTMLElement;
   #ended: boolean | null = null;
+  #card: Card | null = null;
 
-  constructor(private readonly doc: Document) {
-    this.el = this.#make("card");
-    const head = this.#make("head", this.el);
-    this.#title = this.#make("title", head);
-    this.#stage = this.#make("stage", head);
-    this.#percent = this.#make("percent", head);
-    this.#track = this.#make("track", this.el);
-    this.#fill = this.#make("fill", this.#track);
-    this.#line = this.#make("line", this.el);
-    const status = this.#make("status", this.#line);
-    this.#word = this.#make("word", status, "span");
-    this.#note = this.#make("note", status, "span");
-    this.#message = this.#make("message", this.el);
-    this.#chips = this.#make("chips", this.el);
-    this.#error = this.#make("error", this.el, "pre");
-    this.#live = this.#make("spoken", this.el);
+  /** `opened` is called when somebody opens or closes the details. */
+  constructor(
+    private readonly doc: Document,
+    opened: (open: boolean) => void = () => {},
+  ) {
+    this.el = make(doc, "card");
+    const row = make(doc, "row", this.el);
+    this.#sign = makeSign(doc);
+    row.append(this.#sign);
+    const name = make(doc, "head", row);
+    this.#title = make(doc, "title", name);
+    this.#stage = make(doc, "stage", name);
+    this.#track = make(doc, "track", row);
+    this.#fill = make(doc, "fill", this.#track);
+    this.#percent = make(doc, "percent", row);
+    this.#line = make(doc, "line", row);
+    const status = make(doc, "status", this.#line);
+    this.#word = make(doc, "word", status, "span");
+    this.#note = make(doc, "note", status, "span");
+    this.#error = make(doc, "error", this.#line);
+    this.#message = make(doc, "message", this.#line);
+    this.#host = make(doc, "host", this.#line);
+    this.#button = make(doc, "open", row, "button");
+    this.panel = make(doc, "panel", this.el);
+    this.panel.hidden = true;
+    this.#live = make(doc, "spoken", this.el);
     this.#track.setAttribute("role", "progressbar");
     this.#track.setAttribute("aria-valuemin", "0");
     this.#track.setAttribute("aria-valuemax", "100");
     this.#live.setAttribute("aria-live", "polite");
-    // A long traceback scrolls, and must do so for a keyboard, too.
-    this.#error.tabIndex = 0;
-    this.#error.setAttribute("aria-label", "Error");
+    // Texts of people may run from right to left in a page that runs from left to right, and the other way round.
+    for (const el of [this.#title, this.#stage, this.#message, this.#error]) el.dir = "auto";
+    this.#button.setAttribute("type", "button");
+    this.#button.setAttribute("aria-expanded", "false");
+    this.#button.addEventListener("click", () => opened(this.toggle()));
+  }
+
+  /** Open or close the details, and answer whether they are open. */
+  toggle(): boolean {
+    const open = this.panel.hidden;
+    this.panel.hidden = !open;
+    this.#button.setAttribute("aria-expanded", String(open));
+    return open;
   }
 
   draw(card: Card): void {
+    if (card.shape !== this.#card?.shape) {
+      attribute(this.el, "data-shape", card.shape);
+      setShape(this.#sign, card.shape);
+    }
     attribute(this.el, "data-tone", card.tone);
     attribute(this.el, "data-ended", String(card.ended));
-    this.#drawHead(card);
+    this.#named(this.#title, card.title);
+    this.#named(this.#stage, card.stage);
+    attribute(this.#button, "aria-label", `Details of ${card.title}`);
+    put(this.#percent, card.ended ? "" : card.percent);
     this.#drawBar(card);
     put(this.#word, card.word);
     put(this.#note, card.note && ` · ${card.note}`);
-    attribute(this.#line, "title", card.hint || null);
     this.#drawFacts(card.facts);
-    put(this.#message, card.message);
-    attribute(this.#message, "title", card.message || null);
-    // An ended job says all that it has to say in one line.
-    if (this.#ended !== card.ended) {
-      if (card.ended) this.#line.append(this.#message);
-      else this.#line.after(this.#message);
-    }
-    this.#drawChips(card.metrics);
-    put(this.#error, card.error);
+    this.#named(this.#error, lastLine(card.error));
+    this.#named(this.#message, card.message || (card.error ? "" : newest(card.metrics)));
+    put(this.#host, card.host);
     // What had ended before it was first drawn is no news, and a notebook may hold many of them.
     if (this.#ended === false && card.ended) {
       this.#live.textContent = [card.title, card.word, ...card.facts].join(" ");
-    } else if (!card.ended) this.#live.textContent = "";
+    } else if (!card.ended) put(this.#live, "");
+    this.#live.hidden = false;
     this.#ended = card.ended;
+    this.#card = card;
   }
 
-  #drawHead(card: Card): void {
-    put(this.#title, card.title);
-    attribute(this.#title, "title", card.title);
-    put(this.#stage, card.stage);
-    attribute(this.#stage, "title", card.stage || null);
-    put(this.#percent, card.ended ? "" : card.percent);
+  /** A text that may be cut, and is whole when it is pointed at. */
+  #named(el: HTMLElement, text: string): void {
+    put(el, text);
+    attribute(el, "title", text || null);
   }
 
   #drawBar(card: Card): void {
     const { fraction } = card;
-    // Grey stripes would look like a finished bar where there is merely nothing to show.
-    const striped = fraction === null && !card.ended && card.tone !== "off";
-    attribute(this.#track, "data-unknown", String(striped));
+    // A moving or hatched bar would look like work where there is merely nothing to show.
+    const unknown = fraction === null && AT_WORK.has(card.shape);
+    attribute(this.#track, "data-unknown", String(unknown));
     attribute(this.#track, "data-moving", String(card.moving));
     attribute(this.#track, "aria-label", card.title);
     attribute(this.#track, "aria-valuenow", fraction === null ? null : String(Math.floor(fraction * 100 + 1e-9)));
     attribute(this.#track, "aria-valuetext", [card.percent, card.word, card.note].filter(Boolean).join(", "));
     // A scale needs no layout, unlike a width: the browser moves the bar without looking at the page again.
-    const scale = `scaleX(${card.ended || striped ? 1 : (fraction ?? 0)})`;
+    const scale = `scaleX(${unknown ? 1 : (fraction ?? 0)})`;
     if (this.#fill.style.transform !== scale) this.#fill.style.transform = scale;
   }
 
@@ -120,38 +130,25 @@ export class CardView {
     // One element for each, so that a narrow card breaks between facts and not within one.
     while (this.#facts.length > facts.length) this.#facts.pop()?.remove();
     facts.forEach((fact, index) => {
-      const last = this.#line.lastElementChild === this.#message ? this.#message : null;
-      this.#facts[index] ??= this.#line.insertBefore(this.#make("fact"), last);
-      put(this.#facts[index], fact);
+      let el = this.#facts[index];
+      if (el === undefined) {
+        el = make(this.doc, "fact");
+        this.#facts.push(el);
+        this.#error.before(el);
+      }
+      put(el, fact);
     });
   }
+}
 
-  #drawChips(metrics: Card["metrics"]): void {
-    const shown = metrics.length > CHIPS ? metrics.slice(0, CHIPS - 1) : metrics;
-    const rest = metrics.slice(shown.length);
-    const chips = rest.length > 0 ? [...shown, [`+${rest.length}`, ""] as const] : shown;
-    while (this.#chips.children.length > chips.length) this.#chips.lastElementChild?.remove();
-    chips.forEach(([name, value], index) => {
-      const chip = this.#chips.children[index] ?? this.#makeChip();
-      const [label, figure] = chip.children;
-      if (label instanceof HTMLElement) put(label, name);
-      if (figure instanceof HTMLElement) put(figure, value);
-      attribute(chip, "title", value ? `${name} ${value}` : rest.map((pair) => pair.join(" ")).join("\n"));
-    });
-    this.#chips.hidden = chips.length === 0;
-  }
+/** The line of a traceback that says what went wrong. */
+function lastLine(error: string): string {
+  return error.trimEnd().split("\n").at(-1)?.trim() ?? "";
+}
 
-  #makeChip(): HTMLElement {
-    const chip = this.#make("chip", this.#chips, "span");
-    this.#make("name", chip, "span");
-    this.#make("value", chip, "span");
-    return chip;
-  }
-
-  #make(name: string, parent?: HTMLElement, tag = "div"): HTMLElement {
-    const el = this.doc.createElement(tag);
-    el.className = PREFIX + name;
-    parent?.append(el);
-    return el;
-  }
+function newest(metrics: Card["metrics"]): string {
+  return metrics
+    .slice(0, METRICS)
+    .map((pair) => pair.join(" "))
+    .join(" · ");
 }

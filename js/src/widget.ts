@@ -3,9 +3,8 @@
 import { Board } from "./board";
 import { StoreClock } from "./clock";
 import type { Source } from "./job";
-import { findServer } from "./location";
-import { readJobIds, readStates } from "./protocol";
-import { connectionTo } from "./registry";
+import { loadLive } from "./lazy";
+import { readFilter, readJobIds, readStates } from "./protocol";
 
 interface Model {
   get(name: string): unknown;
@@ -20,28 +19,33 @@ interface View {
   readonly signal?: AbortSignal;
 }
 
-function sourceOf(model: Model, doc: Document): Source {
+async function sourceOf(model: Model, doc: Document): Promise<Source> {
+  if (model.get("relay") === true) return { kind: "relay", clock: new StoreClock(() => performance.now()) };
   const url = model.get("url");
-  const server = model.get("relay") === true ? null : findServer(doc, location, typeof url === "string" ? url : "");
-  if (server !== null) return { kind: "server", connection: connectionTo(server) };
-  return model.get("relay") === true
-    ? { kind: "relay", clock: new StoreClock(() => performance.now()) }
-    : { kind: "saved" };
+  try {
+    return (await loadLive()).findSource(doc, typeof url === "string" ? url : "");
+  } catch {
+    return { kind: "saved" }; // what was saved is better than nothing
+  }
 }
 
 function render({ model, el, signal }: View): () => void {
   const doc = el.ownerDocument;
-  let board: Board;
-  const show = () => board.show(readJobIds(model.get("job_ids")), readStates(model.get("states")));
-  const rebuild = () => {
+  let board: Board | null = null;
+  let generation = 0;
+  const show = () =>
+    board?.show(readJobIds(model.get("job_ids")), readStates(model.get("states")), readFilter(model.get("table")));
+  const rebuild = async () => {
+    const mine = ++generation;
+    const source = await sourceOf(model, doc);
+    if (mine !== generation) return;
     board?.dispose();
-    board = new Board(doc, sourceOf(model, doc));
+    board = new Board(doc, source);
     el.append(board.el);
     show();
   };
   const take = () => {
-    const states = readStates(model.get("states"));
-    if (board.source.kind === "relay") board.relay(states);
+    if (board?.source.kind === "relay") board.relay(readStates(model.get("states")));
     else show();
   };
   const listeners: ReadonlyArray<readonly [string, () => void]> = [
@@ -51,11 +55,12 @@ function render({ model, el, signal }: View): () => void {
     ["change:url", rebuild],
   ];
   for (const [event, run] of listeners) model.on(event, run);
-  rebuild();
+  void rebuild();
 
   const end = () => {
+    generation++;
     for (const [event, run] of listeners) model.off(event, run);
-    board.dispose();
+    board?.dispose();
   };
   signal?.addEventListener("abort", end, { once: true });
   return end;

@@ -36,11 +36,11 @@ describe("watching", () => {
 
   test("a job that is watched already asks again, by the shorter interval", () => {
     const connection = connect();
-    connection.watch("job-1", listen(), 50);
+    connection.watch("job-1", listen(), { interval_ms: 50 });
     FakeSocket.last.accept({ "job-1": running() });
     const late = listen();
 
-    connection.watch("job-1", late, 20);
+    connection.watch("job-1", late, { interval_ms: 20 });
     vi.advanceTimersByTime(0);
 
     expect(FakeSocket.last.sent.at(-1)).toEqual(subscribe(20, "job-1"));
@@ -126,7 +126,7 @@ describe("reconnecting", () => {
   test("comes back with growing waits, and asks for everything again", () => {
     const connection = connect();
     const listener = listen();
-    connection.watch("job-1", listener, 0);
+    connection.watch("job-1", listener, { interval_ms: 0 });
 
     for (const wait of [500, 1000, 2000]) {
       const attempts = FakeSocket.all.length;
@@ -245,18 +245,34 @@ describe("a page that wakes up", () => {
     expect(FakeSocket.all).toHaveLength(2);
   });
 
-  test("replaces a connection that missed a ping, and no other", () => {
+  test("asks again at once, and gives up a socket that does not answer", () => {
+    const connection = connect();
+    connection.watch("job-1", listen());
+    FakeSocket.last.accept({ "job-1": running() });
+    connection.wake();
+    vi.advanceTimersByTime(2000);
+    expect(FakeSocket.last.commands("subscribe")).toHaveLength(2);
+    expect(FakeSocket.all).toHaveLength(1);
+
+    FakeSocket.last.send = () => {};
+    connection.wake();
+    vi.advanceTimersByTime(1500);
+
+    expect(FakeSocket.all[0]?.closedBy).toBe(ClientCode.SILENT);
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+
+  test("asks for less while it is hidden, and reads again when it is shown", () => {
     const connection = connect();
     connection.watch("job-1", listen());
     FakeSocket.last.accept();
 
-    vi.advanceTimersByTime(34_000);
-    connection.wake();
-    expect(FakeSocket.all).toHaveLength(1);
+    for (const pace of [5000, 5000, 0]) {
+      connection.pace(pace);
+      vi.advanceTimersByTime(0);
+    }
 
-    vi.advanceTimersByTime(2000);
-    connection.wake();
-    expect(FakeSocket.all).toHaveLength(2);
+    expect(FakeSocket.last.sent).toEqual([subscribe(50, "job-1"), subscribe(5000, "job-1"), subscribe(50, "job-1")]);
   });
 });
 
@@ -305,5 +321,46 @@ describe("errors and outages", () => {
     vi.advanceTimersByTime(500);
     FakeSocket.last.accept();
     expect(connection.status.storeUp).toBe(true);
+  });
+});
+
+describe("parts", () => {
+  test("are told to those who asked for them", () => {
+    const connection = connect();
+    const children = vi.fn<(jobIds: readonly string[]) => void>();
+    connection.watch("job-1", { ...listen(), children }, { children: true });
+    FakeSocket.last.accept();
+
+    FakeSocket.last.say({ type: "children", parent_id: "job-1", job_ids: ["a", "b"] });
+    FakeSocket.last.say({ type: "children", parent_id: "job-9", job_ids: ["c"] });
+
+    expect(FakeSocket.last.sent).toEqual([{ ...subscribe(50, "job-1"), children: true }]);
+    expect(children).toHaveBeenCalledExactlyOnceWith(["a", "b"]);
+  });
+});
+
+describe("where a proxy cuts every upgrade", () => {
+  test("jobs are asked for by HTTP, until a socket opens after all", async () => {
+    const poll = vi.fn(async () => ({ nowUs: NOW_US, states: [running()] }));
+    const connection = new Connection("ws://server/", { ...surroundings(), poll });
+    const listener = listen();
+    connection.watch("job-1", listener);
+
+    for (let attempt = 0; attempt < 3; attempt++) {
+      expect(poll).not.toHaveBeenCalled();
+      FakeSocket.last.end(1006);
+      if (attempt < 2) vi.advanceTimersByTime(20_000);
+    }
+    await vi.advanceTimersByTimeAsync(0);
+    expect(connection.status.polling).toBe(true);
+    expect(listener.state).toHaveBeenCalledExactlyOnceWith(running());
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(poll.mock.calls.length).toBeGreaterThanOrEqual(3);
+
+    FakeSocket.last.accept();
+    const asked = poll.mock.calls.length;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(connection.status).toMatchObject({ phase: "open", polling: false });
+    expect(poll).toHaveBeenCalledTimes(asked);
   });
 });

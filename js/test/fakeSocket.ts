@@ -1,5 +1,6 @@
 import { vi } from "vitest";
 import { Connection, type Socket, type Surroundings } from "../src/connection";
+import { forgetAll } from "../src/frame";
 import type { State } from "../src/protocol";
 
 export const NOW_US = 1_767_225_600_000_000;
@@ -76,6 +77,7 @@ export function fakeWorld(): void {
 }
 
 export function leaveWorld(): void {
+  forgetAll();
   vi.useRealTimers();
   vi.unstubAllGlobals();
   Reflect.deleteProperty(globalThis, Symbol.for("jupyter_jobprogress"));

@@ -23,7 +23,7 @@ test("the words follow the connection from the first attempt to the state", () =
   FakeSocket.last.accept();
   expect(word()).toBe("Connecting");
   FakeSocket.last.say({ type: "subscribed", job_ids: ["job-1"], missing: ["job-1"] });
-  expect(word()).toBe("Waiting for the job");
+  expect(word()).toBe("Expired");
   FakeSocket.last.say(running({ seq: NOW_US + 1 }));
   expect(word()).toBe("Running");
 
@@ -60,7 +60,7 @@ test("a refusal is shown with the server's reason, until the job is subscribed a
   FakeSocket.last.accept();
 
   FakeSocket.last.say({ type: "error", code: "too_many_subscriptions", message: "at most 256" });
-  expect(job.card()).toMatchObject({ word: "Refused", hint: "at most 256" });
+  expect(job.card()).toMatchObject({ word: "Refused", note: "at most 256" });
 
   FakeSocket.last.say({ type: "subscribed", job_ids: ["job-1"], missing: ["job-1"] });
   expect(word()).toBe("Waiting for the job");

@@ -27,6 +27,7 @@ test("the page's server is found by its configuration, and its cookie opens it",
   expect(findServer(ann, lab)).toEqual({
     url: "wss://hub.example/user/ann/jobprogress/ws/jobs",
     socketUrl: "wss://hub.example/user/ann/jobprogress/ws/jobs",
+    httpUrl: "https://hub.example/user/ann/jobprogress/",
   });
 });
 

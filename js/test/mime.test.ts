@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import * as bar from "../src/bar";
 import type { LuminoWidget } from "../src/lumino";
 import { type MimeModel, type MimeRenderer, makePlugin } from "../src/mime";
-import { MIME_TYPE, type State } from "../src/protocol";
+import type { State } from "../src/protocol";
 import { completed, FakeSocket, fakeWorld, jupyterPage, leaveWorld, NOW_US, running } from "./fakeSocket";
 
 class Widget implements LuminoWidget {
@@ -33,7 +34,8 @@ class Model implements MimeModel {
   }
 }
 
-const plugin = makePlugin(Widget);
+const MIME_TYPE = "application/vnd.jobprogress.v1+json";
+const plugin = makePlugin(Widget, async () => bar);
 let renderer: MimeRenderer;
 
 beforeEach(() => {

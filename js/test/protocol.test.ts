@@ -65,11 +65,16 @@ describe("a bundle", () => {
       states: { a: { job_id: "a", status: "queued" }, b: { job_id: "a", status: "queued" }, c: 7 },
     };
 
-    expect(readBundle(bundle)).toEqual({ jobIds: ["a", "b"], states: { a: { job_id: "a", status: "queued" } } });
+    expect(readBundle(bundle)).toEqual({
+      jobIds: ["a", "b"],
+      states: { a: { job_id: "a", status: "queued" } },
+      table: null,
+    });
   });
 
   test("of anything else is empty", () => {
-    for (const bundle of [undefined, null, [], "x"]) expect(readBundle(bundle)).toEqual({ jobIds: [], states: {} });
+    for (const bundle of [undefined, null, [], "x"])
+      expect(readBundle(bundle)).toEqual({ jobIds: [], states: {}, table: null });
     expect(readJobIds({ length: 3 })).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { FakeSocket, fakeWorld, leaveWorld } from "./fakeSocket";
 beforeEach(fakeWorld);
 afterEach(leaveWorld);
 
-const server = { url: "ws://server/ws/jobs", socketUrl: "ws://server/ws/jobs?token=secret" };
+const server = { url: "ws://server/ws/jobs", socketUrl: "ws://server/ws/jobs?token=secret", httpUrl: "http://server/" };
 const listener = { state() {}, subscribed() {}, problem() {}, status() {} };
 
 test("all module instances of a page share one connection to a server", async () => {

@@ -5,7 +5,7 @@ import { snapshot } from "../src/snapshot";
 import { completed, running } from "./fakeSocket";
 
 const card = (state: Parameters<typeof reduce>[1]) =>
-  describe("job-1", reduce(null, state, null), "live", null, "", "en");
+  describe("job-1", reduce(null, state, null), { link: "live", nowUs: null, locale: "en" });
 
 test("a card is left as a title, a bar, a word and a message", () => {
   const { html, text } = snapshot(document, [card(completed({ title: "Train", message: "saved", stage: "end" }))]);

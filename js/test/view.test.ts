@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Card } from "../src/describe";
-import { CardView, styleRoot } from "../src/view";
+import { CardView, styleLines } from "../src/view";
 import { leaveWorld } from "./fakeSocket";
 
 const card: Card = {
@@ -8,7 +8,7 @@ const card: Card = {
   stage: "epoch 3",
   word: "Running",
   note: "",
-  hint: "",
+  shape: "processing",
   tone: "active",
   fraction: 0.42,
   percent: "42%",
@@ -16,12 +16,14 @@ const card: Card = {
   message: "falling",
   error: "",
   metrics: [["loss", "0.123"]],
+  host: "gpu-3",
   ended: false,
   moving: true,
 };
 const ended: Card = {
   ...card,
   word: "Completed",
+  shape: "completed",
   tone: "good",
   fraction: 1,
   facts: ["in 1:05"],
@@ -44,7 +46,7 @@ test("everything of the card is on the page, as text", () => {
   view.draw({ ...card, title: evil, message: evil, error: evil, metrics: [[evil, evil]], facts: [evil], stage: evil });
 
   expect(view.el.querySelector("img")).toBeNull();
-  for (const name of ["title", "stage", "message", "error", "name", "value", "fact"]) expect(text(name)).toBe(evil);
+  for (const name of ["title", "stage", "message", "error", "fact"]) expect(text(name)).toBe(evil);
 });
 
 test("the bar tells a screen reader what the eye sees", () => {
@@ -65,30 +67,56 @@ test("an unknown progress has no value, and moves only while the job is heard of
   view.draw({ ...card, fraction: null, percent: "", tone: "warn", moving: false });
   expect(part("track")?.dataset).toMatchObject({ unknown: "true", moving: "false" });
 
-  view.draw({ ...card, fraction: null, percent: "", tone: "off", moving: false });
+  view.draw({ ...card, fraction: null, percent: "", tone: "off", shape: "queued", moving: false });
   expect(part("fill")?.style.transform).toBe("scaleX(0)");
 });
 
-test("facts and chips come and go with what is known", () => {
-  view.draw({ ...card, metrics: Array.from({ length: 20 }, (_, index) => [`m${index}`, "1"] as const) });
-  expect(view.el.querySelectorAll(".jobprogress-chip")).toHaveLength(12);
-  expect(view.el.querySelector(".jobprogress-chip:last-child")?.textContent).toBe("+9");
+test("the newest metrics stand where there is no message", () => {
+  view.draw({ ...card, message: "", metrics: Array.from({ length: 20 }, (_, index) => [`m${index}`, "1"] as const) });
 
-  view.draw({ ...card, facts: ["1 row"], metrics: [] });
-  expect(view.el.querySelectorAll(".jobprogress-fact")).toHaveLength(1);
-  expect(part("chips")?.hidden).toBe(true);
+  expect(text("message")).toBe("m0 1 · m1 1 · m2 1");
 });
 
-test("an end is one line, and a new run opens the card again", () => {
+test("a long error is one line, the one that says what went wrong", () => {
+  view.draw({ ...ended, shape: "failed", error: "Traceback\n  File\nValueError: no\n" });
+
+  expect(text("error")).toBe("ValueError: no");
+});
+
+test("facts come and go, and an end says no percentage", () => {
   view.draw(card);
   view.draw(ended);
-  expect(part("line")?.textContent).toBe("Completedin 1:05falling");
+  expect(view.el.querySelectorAll(".jobprogress-fact")).toHaveLength(1);
   expect(text("percent")).toBe("");
   expect(part("fill")?.style.transform).toBe("scaleX(1)");
 
   view.draw({ ...card, facts: ["1 row", "2 rows", "3 rows"] });
-  expect(part("line")?.textContent).toBe("Running1 row2 rows3 rows");
-  expect(text("message")).toBe("falling");
+  expect(part("line")?.textContent).toBe("Running1 row2 rows3 rowsfallinggpu-3");
+});
+
+test("every shape is drawn by a path of its own", () => {
+  const shapes = ["queued", "processing", "quiet", "stalled", "lost", "completed", "failed", "cancelled", "waiting"];
+  const others = ["expired", "connecting", "reconnecting", "unreachable", "unauthorized", "forbidden", "refused"];
+  const paths = [...shapes, ...others, "store_down", "saved"].map((shape) => {
+    view.draw({ ...card, shape: shape as Card["shape"] });
+    return view.el.querySelector("path")?.getAttribute("d");
+  });
+
+  expect(new Set(paths).size).toBe(18);
+});
+
+test("the button opens and closes the details, and says so", () => {
+  const opened: boolean[] = [];
+  view = new CardView(document, (open) => opened.push(open));
+  view.draw(card);
+  const button = part("open");
+
+  button?.click();
+  expect(button?.getAttribute("aria-expanded")).toBe("true");
+  button?.click();
+
+  expect(opened).toEqual([true, false]);
+  expect(view.panel.hidden).toBe(true);
 });
 
 test("an end is spoken once, and not where it was there from the start", () => {
@@ -108,7 +136,7 @@ test("the style sheet is put into each root once", () => {
   const inside = document.createElement("div");
   host.attachShadow({ mode: "open" }).append(inside);
 
-  for (let time = 0; time < 2; time++) for (const el of [document.body, inside, view.el]) styleRoot(el);
+  for (let time = 0; time < 2; time++) for (const el of [document.body, inside, view.el]) styleLines(el);
 
   expect(document.head.querySelectorAll("style")).toHaveLength(1);
   expect(host.shadowRoot?.querySelectorAll("style")).toHaveLength(1);

@@ -26,6 +26,9 @@ class Model {
 
 let el: HTMLElement;
 
+/** What the widget loads has come. */
+const settled = () => vi.advanceTimersByTimeAsync(50);
+
 beforeEach(() => {
   fakeWorld();
   el = document.createElement("div");
@@ -33,14 +36,16 @@ beforeEach(() => {
 });
 afterEach(leaveWorld);
 
-function render(traits: Record<string, unknown>, signal?: AbortSignal) {
+async function render(traits: Record<string, unknown>, signal?: AbortSignal) {
   const model = new Model({ job_ids: ["job-1"], states: {}, relay: false, url: "", ...traits });
-  return { model, end: widget.render({ model, el, ...(signal ? { signal } : {}) }) };
+  const end = widget.render({ model, el, ...(signal ? { signal } : {}) });
+  await settled();
+  return { model, end };
 }
 
-test("in a page with a server the widget asks that, and the kernel is not needed", () => {
+test("in a page with a server the widget asks that, and the kernel is not needed", async () => {
   jupyterPage();
-  render({ states: { "job-1": running() } });
+  await render({ states: { "job-1": running() } });
   expect(el.textContent).toContain("Connecting");
 
   FakeSocket.last.accept({ "job-1": completed() });
@@ -49,9 +54,9 @@ test("in a page with a server the widget asks that, and the kernel is not needed
   expect(el.textContent).toContain("Completed");
 });
 
-test("a relay is fed by the kernel, and opens no socket", () => {
+test("a relay is fed by the kernel, and opens no socket", async () => {
   jupyterPage();
-  const { model } = render({ relay: true });
+  const { model } = await render({ relay: true });
   expect(el.textContent).toContain("Waiting for the job");
 
   model.change("states", { "job-1": running() });
@@ -60,14 +65,14 @@ test("a relay is fed by the kernel, and opens no socket", () => {
   expect(FakeSocket.all).toEqual([]);
 });
 
-test("a relay's saved state is shown before the kernel says more", () => {
-  render({ relay: true, states: { "job-1": running() } });
+test("a relay's saved state is shown before the kernel says more", async () => {
+  await render({ relay: true, states: { "job-1": running() } });
 
   expect(el.textContent).toContain("42%");
 });
 
-test("without a server and without a relay the saved state is all there is", () => {
-  const { model } = render({ states: { "job-1": running() } });
+test("without a server and without a relay the saved state is all there is", async () => {
+  const { model } = await render({ states: { "job-1": running() } });
   expect(el.textContent).toContain("Running when saved");
 
   model.change("states", { "job-1": completed() });
@@ -75,21 +80,22 @@ test("without a server and without a relay the saved state is all there is", () 
   expect(el.textContent).toContain("Completed");
 });
 
-test("jobs can be added, and the kernel can take over", () => {
-  const { model } = render({});
+test("jobs can be added, and the kernel can take over", async () => {
+  const { model } = await render({});
 
   model.change("job_ids", ["job-1", "job-2"]);
   expect(el.querySelectorAll(".jobprogress-card")).toHaveLength(2);
   model.change("relay", true);
+  await settled();
   model.change("states", { "job-2": running({ job_id: "job-2" }) });
 
   expect(el.querySelectorAll(".jobprogress-card")).toHaveLength(2);
   expect(el.textContent).toContain("Running");
 });
 
-test("the answered function ends the view, for hosts without a signal", () => {
+test("the answered function ends the view, for hosts without a signal", async () => {
   jupyterPage();
-  const { model, end } = render({});
+  const { model, end } = await render({});
   FakeSocket.last.accept();
 
   end();
@@ -99,10 +105,10 @@ test("the answered function ends the view, for hosts without a signal", () => {
   expect(el.children).toHaveLength(0);
 });
 
-test("the signal ends it, too, and both together do no harm", () => {
+test("the signal ends it, too, and both together do no harm", async () => {
   jupyterPage();
   const abort = new AbortController();
-  const { model, end } = render({}, abort.signal);
+  const { model, end } = await render({}, abort.signal);
   FakeSocket.last.accept();
 
   abort.abort();

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import anywidget
 import msgspec
 import traitlets
 
-from jupyter_jobprogress.errors import BundleMissingError
 from jupyter_jobprogress.protocol.messages import decode_state
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import State
-from jupyter_jobprogress.widget import snapshot
+from jupyter_jobprogress.widget import code, snapshot
 
 MIME_TYPE: Final = "application/vnd.jobprogress.v1+json"
-
-_BUNDLE: Final = Path(__file__).parent.parent / "static" / "widget.js"
-# anywidget opens the file when the class is made, and says only that it does not exist.
-if not _BUNDLE.is_file():
-    raise BundleMissingError(str(_BUNDLE))
 
 
 class JobProgress(anywidget.AnyWidget):
@@ -39,10 +32,11 @@ class JobProgress(anywidget.AnyWidget):
         InvalidJobIdError: an id breaks rule 1 of docs/protocol.md.
     """
 
-    _esm = _BUNDLE
+    _esm = code.bundle("widget.js")
 
     job_ids = traitlets.List(traitlets.Unicode(), help="What is watched.").tag(sync=True)
     states = traitlets.Dict(help="Last known states by job id, as JSON objects.").tag(sync=True)
+    code = traitlets.Unicode(help="Id of the model that holds the code of all bars.").tag(sync=True)
     relay = traitlets.Bool(False, help="Whether the kernel feeds this bar.").tag(sync=True)
 
     def __init__(
@@ -50,7 +44,8 @@ class JobProgress(anywidget.AnyWidget):
     ) -> None:
         ids = [job_ids] if isinstance(job_ids, str) else list(job_ids)
         known = {job_id: _as_json(state) for job_id, state in (states or {}).items()}
-        super().__init__(job_ids=[check_job_id(job_id) for job_id in ids], states=known, relay=relay)
+        checked = [check_job_id(job_id) for job_id in ids]
+        super().__init__(job_ids=checked, states=known, relay=relay, code=code.model_id())
 
     def feed(self, data: bytes) -> None:
         """Show a state, encoded as in docs/protocol.md. May be called from any thread.

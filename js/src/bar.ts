@@ -1,0 +1,16 @@
+/** The first bundle: the lines of jobs. The others take from it what they share with it. */
+
+export * from "./board";
+export * from "./clock";
+export * from "./codes";
+export * from "./describe";
+export * from "./dom";
+export * from "./format";
+export * from "./frame";
+export * from "./job";
+export * from "./lazy";
+export * from "./protocol";
+export * from "./reducer";
+export * from "./shapes";
+export * from "./wanted";
+export { default } from "./widget";

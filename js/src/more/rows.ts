@@ -1,0 +1,96 @@
+import { type Card, describe, type Shape } from "../describe";
+import type { Filter, State } from "../protocol";
+import { type Known, reduce } from "../reducer";
+
+export const COLUMNS = ["Status", "Job", "", "%", "Elapsed", "Left", "Host"] as const;
+export type Column = (typeof COLUMNS)[number];
+
+export interface Row {
+  readonly jobId: string;
+  readonly known: Known;
+  readonly card: Card;
+  readonly elapsed_s: number | null;
+  readonly left_s: number | null;
+}
+
+export interface Order {
+  readonly column: Column;
+  readonly down: boolean;
+}
+
+/** What wants to be looked at comes first. */
+const SHAPES: readonly Shape[] = [
+  "lost",
+  "stalled",
+  "quiet",
+  "processing",
+  "queued",
+  "failed",
+  "cancelled",
+  "completed",
+];
+
+/** Everything that is known of all jobs. */
+export class Rows {
+  readonly #known = new Map<string, Known>();
+  newest = 0;
+
+  take(state: State, nowUs: number | null): void {
+    this.#known.set(state.job_id, reduce(this.#known.get(state.job_id) ?? null, state, nowUs));
+    this.newest = Math.max(this.newest, state.seq ?? 0);
+  }
+
+  /** Forget those that a whole list no longer has. */
+  keep(jobIds: ReadonlySet<string>): void {
+    for (const jobId of this.#known.keys()) if (!jobIds.has(jobId)) this.#known.delete(jobId);
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  pick(filter: Filter, order: Order, nowUs: number | null, locale?: string): Row[] {
+    const text = filter.text.trim().toLocaleLowerCase();
+    const rows: Row[] = [];
+    for (const [jobId, known] of this.#known) {
+      const { state } = known;
+      if (filter.status !== "" && state.status !== filter.status) continue;
+      if (text !== "" && ![jobId, state.title, state.host].some((each) => each?.toLocaleLowerCase().includes(text)))
+        continue;
+      rows.push(rowOf(jobId, known, nowUs, locale));
+    }
+    const compare = COMPARE[order.column];
+    return rows.sort((a, b) => (order.down ? -1 : 1) * compare(a, b) || (b.known.seq ?? 0) - (a.known.seq ?? 0));
+  }
+}
+
+function rowOf(jobId: string, known: Known, nowUs: number | null, locale: string | undefined): Row {
+  const card = describe(jobId, known, { link: nowUs === null ? "saved" : "live", nowUs, locale });
+  const start = known.state.run ?? null;
+  const end = card.ended || nowUs === null ? known.atUs : nowUs;
+  const age_s = nowUs === null || known.atUs === null ? 0 : (nowUs - known.atUs) / 1e6;
+  const eta_s = known.state.eta_s;
+  return {
+    jobId,
+    known,
+    card,
+    elapsed_s: start === null || end === null ? null : Math.max(0, (end - start) / 1e6),
+    left_s: card.ended || eta_s === undefined || card.tone !== "active" ? null : Math.max(0, eta_s - age_s),
+  };
+}
+
+const number = (get: (row: Row) => number | null) => (a: Row, b: Row) =>
+  (get(a) ?? Number.POSITIVE_INFINITY) - (get(b) ?? Number.POSITIVE_INFINITY) || 0;
+const words = (get: (row: Row) => string) => (a: Row, b: Row) =>
+  get(a).localeCompare(get(b), undefined, { numeric: true });
+const progress = number((row) => row.card.fraction);
+
+const COMPARE: Readonly<Record<Column, (a: Row, b: Row) => number>> = {
+  Status: number((row) => SHAPES.indexOf(row.card.shape)),
+  Job: words((row) => row.card.title),
+  "": progress,
+  "%": progress,
+  Elapsed: number((row) => row.elapsed_s),
+  Left: number((row) => row.left_s),
+  Host: words((row) => row.card.host),
+};
