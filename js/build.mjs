@@ -25,7 +25,7 @@ const cssText = {
 };
 
 /** What the other bundles take from `bar.js` in place of a copy of their own. */
-const SHARED = ["board", "clock", "codes", "describe", "dom", "format", "frame", "job", "lazy", "protocol", "reducer"];
+const SHARED = ["board", "clock", "describe", "dom", "format", "frame", "job", "lazy", "protocol", "reducer"];
 SHARED.push("shapes", "wanted");
 
 const fromBar = {

@@ -2,6 +2,7 @@
 
 import { Board } from "../src/board";
 import { StoreClock } from "../src/clock";
+import type { Connection } from "../src/connection";
 import { describe } from "../src/describe";
 import { make } from "../src/dom";
 import { Job, type Source } from "../src/job";
@@ -10,8 +11,10 @@ import { Details } from "../src/more/details";
 import { PartJobs } from "../src/more/family";
 import { bundle } from "../src/more/index";
 import { Table } from "../src/more/table";
-import type { State } from "../src/protocol";
+import { readWhole, type State } from "../src/protocol";
 import { reduce } from "../src/reducer";
+import { connectionTo } from "../src/registry";
+import { snapshot } from "../src/snapshot";
 import { CardView, styleLines } from "../src/view";
 import { FAILED, FULL, many, NOW_US, PARTS, STATES } from "./states";
 
@@ -71,4 +74,34 @@ function draw(): void {
 }
 
 draw();
-Object.assign(globalThis, { Board });
+
+/** Bars of jobs that a server at this address knows, and nothing else on the page. */
+function watch(url: string, jobIds: readonly string[]): Connection {
+  const address = { url, socketUrl: url, httpUrl: "http://127.0.0.1:9/" };
+  const connection = connectionTo(address);
+  document.body.replaceChildren();
+  // As in a notebook: an output for each.
+  for (const jobId of jobIds) {
+    const board = new Board(document, { kind: "server", connection });
+    document.body.append(board.el);
+    board.show([jobId], {});
+  }
+  return connection;
+}
+
+// For tests: any state with all its details, and what is left of it in a file.
+Object.assign(globalThis, {
+  watch,
+  showOpened(value: unknown) {
+    const state = readWhole(value);
+    if (state !== null) opened(frame("Opened"), state);
+  },
+  exported: (texts: readonly string[]) => {
+    const cards = texts.map((text) => {
+      const fields = { title: text, stage: text, message: text, error: text, unit: text, n: 1 };
+      const state = readWhole({ job_id: "evil", status: "failed", ...fields });
+      return describe("evil", state && reduce(null, state, NOW_US), { link: "saved", nowUs: null });
+    });
+    return snapshot(document, cards).html;
+  },
+});

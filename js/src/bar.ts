@@ -2,15 +2,14 @@
 
 export * from "./board";
 export * from "./clock";
-export * from "./codes";
 export * from "./describe";
 export * from "./dom";
 export * from "./format";
-export * from "./frame";
+export { nextFrame } from "./frame";
 export * from "./job";
 export * from "./lazy";
 export * from "./protocol";
 export * from "./reducer";
 export * from "./shapes";
-export * from "./wanted";
+export { isWanted, want } from "./wanted";
 export { default } from "./widget";

@@ -124,7 +124,7 @@ export class Board {
       panel.replaceChildren(details.el);
       details.draw();
     } catch (error) {
-      panel.textContent = `The details could not be loaded: ${error instanceof Error ? error.message : error}`;
+      panel.textContent = `The details could not be loaded: ${error}`;
     }
   }
 
@@ -136,7 +136,7 @@ export class Board {
       this.el.prepend(this.#table.el);
       this.#table.draw();
     } catch (error) {
-      this.el.textContent = `The table could not be loaded: ${error instanceof Error ? error.message : error}`;
+      this.el.textContent = `The table could not be loaded: ${error}`;
     }
   }
 

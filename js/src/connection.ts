@@ -1,7 +1,8 @@
 import { backoffMs } from "./backoff";
 import { StoreClock } from "./clock";
 import { ClientCode, retries } from "./codes";
-import { readMessage, type ServerMessage, type State } from "./protocol";
+import { readMessage, type ServerMessage } from "./messages";
+import type { State } from "./protocol";
 
 /** Pings come every 30 s: two of them missing, and a bit, is a connection that only looks alive. */
 const SILENCE_MS = 75_000;

@@ -1,4 +1,4 @@
-/** States and messages of docs/protocol.md, sections 2 and 6. What comes off the wire is `unknown` until read here. */
+/** States of docs/protocol.md, section 2. What comes off the wire is `unknown` until read here. */
 
 export const STATUSES = ["queued", "processing", "completed", "failed", "cancelled"] as const;
 export type Status = (typeof STATUSES)[number];
@@ -35,14 +35,6 @@ export interface State {
 export type Extras = Readonly<Partial<Record<(typeof MORE)[number], unknown>>>;
 
 export type States = Readonly<Record<string, State>>;
-
-export type ServerMessage =
-  | { readonly type: "state"; readonly state: State }
-  | { readonly type: "connected" | "ping"; readonly nowUs: number | null }
-  | { readonly type: "subscribed"; readonly jobIds: string[]; readonly missing: string[] }
-  | { readonly type: "error"; readonly code: string; readonly message: string; readonly jobId: string | null }
-  | { readonly type: "children"; readonly parentId: string; readonly jobIds: string[] }
-  | { readonly type: "store"; readonly up: boolean };
 
 /** What the MIME bundle of an output holds (rule 32). */
 export interface Bundle {
@@ -83,7 +75,7 @@ export function isJobId(value: unknown): value is string {
 
 // A reader answers undefined for what is not of its type: that field is then missing, and the others still count.
 
-function text(value: unknown): string | undefined {
+export function text(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
@@ -96,7 +88,7 @@ function positive(value: unknown): number | undefined {
   return number !== undefined && number >= 0 ? number : undefined;
 }
 
-function integer(value: unknown): number | undefined {
+export function integer(value: unknown): number | undefined {
   return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
 }
 
@@ -192,35 +184,4 @@ export function readJobIds(value: unknown): string[] {
 export function readBundle(value: unknown): Bundle {
   const fields = isObject(value) ? value : {};
   return { jobIds: readJobIds(fields.job_ids), states: readStates(fields.states), table: readFilter(fields.table) };
-}
-
-/** Read one message of the server, or null if it is of no known kind (rules 25 to 29). */
-export function readMessage(value: unknown): ServerMessage | null {
-  if (!isObject(value)) return null;
-  switch (value.type) {
-    case undefined: {
-      const state = readWhole(value);
-      return state && { type: "state", state };
-    }
-    case "connected":
-    case "ping":
-      return { type: value.type, nowUs: integer(value.now_us) ?? null };
-    case "subscribed":
-      return { type: "subscribed", jobIds: readJobIds(value.job_ids), missing: readJobIds(value.missing) };
-    case "error":
-      return {
-        type: "error",
-        code: text(value.code) ?? "internal",
-        message: text(value.message) ?? "",
-        jobId: isJobId(value.job_id) ? value.job_id : null,
-      };
-    case "children":
-      return isJobId(value.parent_id)
-        ? { type: "children", parentId: value.parent_id, jobIds: readJobIds(value.job_ids) }
-        : null;
-    case "store":
-      return typeof value.up === "boolean" ? { type: "store", up: value.up } : null;
-    default:
-      return null;
-  }
 }

@@ -65,7 +65,7 @@ export class CardView {
     this.#track.setAttribute("aria-valuemax", "100");
     this.#live.setAttribute("aria-live", "polite");
     // Texts of people may run from right to left in a page that runs from left to right, and the other way round.
-    for (const el of [this.#title, this.#stage, this.#message, this.#error]) el.dir = "auto";
+    for (const el of [this.#title, this.#stage, status, this.#message, this.#error]) el.dir = "auto";
     this.#button.setAttribute("type", "button");
     this.#button.setAttribute("aria-expanded", "false");
     this.#button.addEventListener("click", () => opened(this.toggle()));
@@ -133,6 +133,7 @@ export class CardView {
       let el = this.#facts[index];
       if (el === undefined) {
         el = make(this.doc, "fact");
+        el.dir = "auto";
         this.#facts.push(el);
         this.#error.before(el);
       }

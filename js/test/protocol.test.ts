@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import wire from "../../tests/wire/states.json";
-import { isTerminal, readBundle, readJobIds, readMessage, readState, STATUSES } from "../src/protocol";
+import { readMessage } from "../src/messages";
+import { isTerminal, readBundle, readJobIds, readState, STATUSES } from "../src/protocol";
 
 function parse(text: string): unknown {
   try {

@@ -1,4 +1,4 @@
-"""``api/jobs/{job_id}/updates``: reports without a WebSocket, for curl and other languages (rule 33)."""
+"""``api/jobs/{job_id}/updates``: reports without a WebSocket, for curl and other languages (rule 35)."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ export class Actions {
     const server = this.#server;
     if (server === null) return;
     try {
-      const asked = { jobs: this.job.jobId, actions: ["report"], expires_in_s: WEEK_S };
+      const asked = { job_id: this.job.jobId, actions: ["report"], expires_in_s: WEEK_S };
       const { url, token } = await post(server, "api/tickets", asked);
       if (typeof url !== "string" || typeof token !== "string") throw new Error("The server gave no ticket.");
       await this.#copy(reportLines(url, token, this.job.jobId), "Lines copied; their token is good for a week");
@@ -134,12 +134,10 @@ const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** What a job on another machine needs to report here: for Python, and as one request for everything else. */
 export function reportLines(url: string, token: string, jobId: string): string {
-  const state = JSON.stringify({ status: "processing", progress: 0.5, message: "half of it" });
   return [
     `export JOBPROGRESS_URL=${quote(url)}`,
     `export JOBPROGRESS_TOKEN=${quote(token)}`,
-    `curl "$JOBPROGRESS_URL"api/jobs/${jobId}/updates -H "Authorization: JobProgress $JOBPROGRESS_TOKEN" \\`,
-    `  -H "Content-Type: application/json" -d ${quote(state)}`,
+    `curl -H "Authorization: JobProgress $JOBPROGRESS_TOKEN" -d '{"progress":0.5}' "\${JOBPROGRESS_URL}api/jobs/${jobId}/updates"`,
     "",
   ].join("\n");
 }

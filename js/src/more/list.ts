@@ -27,8 +27,11 @@ export class Section {
   readonly body: HTMLElement;
 
   constructor(doc: Document, parent: HTMLElement, heading: string) {
-    this.el = make(doc, "section", parent, "section");
-    const name = make(doc, "heading", this.el, "h4");
+    this.el = make(doc, "section", parent);
+    this.el.setAttribute("role", "group");
+    this.el.setAttribute("aria-label", heading);
+    // Not a heading to machines: the outline of the notebook is its author's.
+    const name = make(doc, "heading", this.el);
     name.textContent = heading;
     this.body = make(doc, "body", this.el);
     this.el.hidden = true;

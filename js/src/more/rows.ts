@@ -2,7 +2,7 @@ import { type Card, describe, type Shape } from "../describe";
 import type { Filter, State } from "../protocol";
 import { type Known, reduce } from "../reducer";
 
-export const COLUMNS = ["Status", "Job", "", "%", "Elapsed", "Left", "Host"] as const;
+export const COLUMNS = ["Status", "Job", "Progress", "%", "Elapsed", "Left", "Host"] as const;
 export type Column = (typeof COLUMNS)[number];
 
 export interface Row {
@@ -88,7 +88,7 @@ const progress = number((row) => row.card.fraction);
 const COMPARE: Readonly<Record<Column, (a: Row, b: Row) => number>> = {
   Status: number((row) => SHAPES.indexOf(row.card.shape)),
   Job: words((row) => row.card.title),
-  "": progress,
+  Progress: progress,
   "%": progress,
   Elapsed: number((row) => row.elapsed_s),
   Left: number((row) => row.left_s),

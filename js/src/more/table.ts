@@ -101,10 +101,6 @@ export class Table implements Panel {
       const th = make(this.doc, "th", head);
       th.setAttribute("role", "columnheader");
       this.#heads.push(th);
-      if (column === "") {
-        th.setAttribute("aria-label", "Progress");
-        continue;
-      }
       const button = make(this.doc, "sort", th, "button");
       button.setAttribute("type", "button");
       button.textContent = column;
