@@ -61,8 +61,23 @@ def __getattr__(name: str) -> Any:
         from jupyter_jobprogress import _notebook
 
         _notebook.install()
+        _prepare()
     globals()[name] = value
     return value
+
+
+def _prepare() -> None:
+    """Import the store that the environment names: whoever imports ``Job`` pays for it there, and not in ``Job()``."""
+    from jupyter_jobprogress.reporter.destination import disabled
+    from jupyter_jobprogress.settings import Settings
+    from jupyter_jobprogress.store import prepare
+
+    try:
+        settings = Settings.from_environment()
+    except ValueError:
+        return  # said by the first job, which can say it better
+    if not disabled():
+        prepare(settings)
 
 
 def __dir__() -> list[str]:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+OWN_RANDOM = random.SystemRandom()
+"""Not the state of the module, which belongs to the job: a seeded run must draw the same numbers, watched or not.
+No state at all, so that forked children do not come back together, either."""
+
 
 def full_jitter_s(
-    attempt: int, *, base_s: float = 0.5, cap_s: float = 20.0, uniform: Callable[[float, float], float] = random.uniform
+    attempt: int,
+    *,
+    base_s: float = 0.5,
+    cap_s: float = 20.0,
+    uniform: Callable[[float, float], float] = OWN_RANDOM.uniform,
 ) -> float:
     """Return a delay in seconds before the ``attempt``-th retry (1 is the first).
 

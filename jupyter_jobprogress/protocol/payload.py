@@ -61,10 +61,11 @@ def _string(value: object) -> str:
         # str.__str__ for a subclass of str (an enum, numpy.str_), whose own may say something else.
         return str.__str__(value) if isinstance(value, str) else str(value)
     except Exception:  # noqa: BLE001 — somebody else's __str__ must not fail a report
-        return _shown(value)
+        return shown(value)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return the ``repr`` of anything, cut, without what harms a terminal. Never raises."""
     try:
         shown = repr(value)
     except Exception:  # noqa: BLE001 — somebody else's __repr__ must not fail a report
@@ -150,13 +151,13 @@ class _Copy:
         if isinstance(value, _NAMED_BY_STR):
             return text(value, limits.TEXT_BYTES)
         scalar = _scalar_of(value)
-        return _shown(value) if scalar is value else self.of(scalar)
+        return shown(value) if scalar is value else self.of(scalar)
 
     @staticmethod
     def _number(value: int | float) -> object:
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else None
-        return int(value) if -(2**63) <= value < 2**63 else _shown(value)
+        return int(value) if -(2**63) <= value < 2**63 else shown(value)
 
     def _container(self, value: Mapping[object, object] | Iterable[object]) -> object:
         if id(value) in self._path or len(self._path) >= limits.NESTING:
@@ -167,7 +168,7 @@ class _Copy:
                 return self._dict(value)
             return self._list(value)
         except Exception:  # noqa: BLE001 — another thread changed it, or its class iterates in its own way
-            return _shown(value)
+            return shown(value)
         finally:
             self._path.discard(id(value))
 

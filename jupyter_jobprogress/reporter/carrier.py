@@ -38,6 +38,8 @@ class Carrier(ABC):
     def __init__(self, job_id: str, speaker: Speaker) -> None:
         self.job_id = job_id
         self.wake = asyncio.Event()
+        # True: another process was given the job, and may add to it. Set from any thread.
+        self.given = False
         self._speaker = speaker
         self._asked = False
         self._finishing = False

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
-from jupyter_jobprogress.errors import StoreError
+from jupyter_jobprogress.errors import StoreDeniedError
 from jupyter_jobprogress.protocol.messages import Contribution, Outcome, Receipt
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter.carrier import Carrier, Speaker
@@ -20,6 +19,10 @@ POLL_S: Final = 0.1
 
 SHARED_POLL_S: Final = 0.2
 """Time between two states of a job that workers contribute to: each brings back what they have done meanwhile."""
+
+GIVEN_POLL_S: Final = 1.0
+"""The same for a job that another process was given, until one has contributed. The owner may have nothing to say
+while it waits for its workers, and what they do would show at its next heartbeat."""
 
 
 class Delivery(Carrier):
@@ -55,7 +58,7 @@ class Delivery(Carrier):
             self.wake.clear()
             words = self._speaker._words()
             if self._start or self._asked or self._beats(sent_s) or self._composer.has_news(*words):
-                if words.facts.status.terminal and self._shared and not self._start:
+                if words.facts.status.terminal and not self._start:
                     await self._collect(link)
                 self._asked = False
                 receipt = await link.deliver(self.job_id, self._newest, start=lambda: self._start, wake=self.wake)
@@ -70,16 +73,26 @@ class Delivery(Carrier):
 
     def _beats(self, sent_s: float) -> bool:
         silence_s = self._clock() - sent_s
-        if self._shared and silence_s >= SHARED_POLL_S:
+        if (self._shared and silence_s >= SHARED_POLL_S) or (self.given and silence_s >= GIVEN_POLL_S):
             return True
         return self._heartbeat_s is not None and silence_s >= self._heartbeat_s
 
     async def _collect(self, link: Link) -> None:
-        """Learn what workers have done last: nothing is taken of them after the end."""
-        with suppress(StoreError):  # whoever cannot be asked cannot be told either, and the last word waits for both
-            receipt = await link.add(self.job_id, part="owner", contribution=Contribution(), run=self._run_number)
-            if receipt.outcome is Outcome.ACCEPTED:
-                self._speaker._on_receipt(receipt)
+        """Learn what workers have done last: nothing is taken of them after the end.
+
+        Always, since anybody may have joined by the id of the job since the last receipt. It is tried until the store
+        answers, as the last word is: it could not be told either before.
+        """
+
+        async def ask() -> Receipt:
+            try:
+                return await link.add(self.job_id, part="owner", contribution=Contribution(), run=self._run_number)
+            except StoreDeniedError:  # who may publish and not add has no workers, and must get its last word out
+                return Receipt(seq=0, run=None, outcome=Outcome.ENDED)
+
+        receipt = await link.until_taken(self.job_id, ask, wake=self.wake)
+        if receipt is not None and receipt.outcome is Outcome.ACCEPTED:
+            self._speaker._on_receipt(receipt)
 
     def _newest(self) -> State:
         words = self._speaker._words()

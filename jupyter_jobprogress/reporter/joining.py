@@ -48,6 +48,7 @@ def attach(
 def reduce(job: Reported) -> tuple[Callable[..., Reported], tuple[object, ...]]:
     """Pickle what another process needs to join this run. The token stays here: the environment has the child's."""
     if job._carrier is not None:
+        job._carrier.given = True
         job._run_known.wait(PICKLE_WAIT_S)
     settings = None if job._settings is None else dataclasses.replace(job._settings, token=None)
     facts = {"title": job._title, "unit": job._unit, "total": job._total}

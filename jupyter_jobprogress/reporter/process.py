@@ -29,6 +29,9 @@ class OpenJob(Protocol):
 
     def _end_at_exit(self, fatal: BaseException | None) -> None: ...
     def _end_at_sigterm(self) -> None: ...
+    def _shared_by_fork(self) -> None:
+        """Learn, in the parent, that a child has a copy."""
+
     def _forked(self) -> None: ...
 
 
@@ -169,12 +172,13 @@ def _fatal_error() -> BaseException | None:
 def _in_child() -> None:
     """Forget the parent's senders and disown its jobs.
 
-    The senders are kept unused: their sockets and their selector are shared with the parent, and collecting them
-    here would unregister the parent's connections.
+    The senders let go of the parent's connections and are kept unused: nobody in this process runs their loops.
     """
     global _lock, _senders, _exit_arranged
     _lock = threading.RLock()
     if _senders:
+        for sender in _senders.values():
+            sender.let_go()
         _inherited.append(_senders)
     _senders = {}
     _exit_arranged = False
@@ -183,5 +187,10 @@ def _in_child() -> None:
     _open_jobs.clear()
 
 
+def _in_parent() -> None:
+    for job in open_jobs():
+        job._shared_by_fork()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(after_in_child=_in_child, after_in_parent=_in_parent)

@@ -228,6 +228,10 @@ class Reported(Said):
     def _contributing(self) -> Carrier:
         return Contributing(self._id, self, run=self._run, started_at=self._started_at)
 
+    def _shared_by_fork(self) -> None:
+        if self._carrier is not None:
+            self._carrier.given = True
+
     def _forked(self) -> None:
         self._disown(destination(None, self._settings), run=self._run)
 

@@ -11,6 +11,8 @@ import concurrent.futures.thread  # noqa: F401
 # getaddrinfo imports this in the sender's thread. A fork in the midst of that would leave the child its import lock.
 import encodings.idna  # noqa: F401
 import logging
+import os
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -37,6 +39,10 @@ class _Loop(asyncio.SelectorEventLoop):
     is ending, which is when the last states of a short script are sent. Nothing else in this loop is kept waiting:
     whatever it does needs the same store.
     """
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        super().__init__(self.selector)
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
@@ -138,6 +144,24 @@ class Sender:
             return
         asyncio.run_coroutine_threadsafe(self._close(), loop)
         thread.join(within_s)
+
+    def let_go(self) -> None:
+        """Let go of the sockets of the process that this one was forked from. Nothing works afterwards.
+
+        An inherited socket would keep the connection open when the parent or the store has closed it, and one with TLS
+        would tell the store goodbye in the parent's name when it is collected here. The selector goes first: it is the
+        parent's, too, and takes orders from both. Each number stays taken, since objects that nobody can reach close
+        theirs at some time, and would close what has got it by then.
+        """
+        loop = self._loop
+        if loop is None:
+            return
+        with suppress(OSError):  # no more files can be opened; the child does without the tidiness
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            epoll = getattr(loop.selector, "fileno", int)()
+            for number in [*([epoll] if epoll > 0 else []), *(key.fd for key in loop.selector.get_map().values())]:
+                os.dup2(nowhere, number, inheritable=False)
+            os.close(nowhere)
 
     def _post(self, act: Callable[[], object]) -> bool:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from jupyter_jobprogress.protocol.payload import number
+from jupyter_jobprogress.protocol.payload import number, shown
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,22 @@ class Once:
         """Log a warning unless one of this kind was logged before."""
         if kind not in self._said:
             self._said.add(kind)
-            _log.warning(message, *args)
+            # A record is formatted later, where an object whose repr raises would lose it.
+            _log.warning(message, *(arg if isinstance(arg, (int, float)) else _Text(arg) for arg in args))
+
+
+class _Text:
+    """Shows a value in a record: text as it is, anything else by a safe repr."""
+
+    def __init__(self, value: object) -> None:
+        self._repr = shown(value[:80] if isinstance(value, str) else value)
+        self._str = value if isinstance(value, str) else self._repr
+
+    def __str__(self) -> str:
+        return self._str
+
+    def __repr__(self) -> str:
+        return self._repr
 
 
 def fit_progress(value: object, *, previous: float | None, job_id: str, once: Once) -> float | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from jupyter_jobprogress.backoff import OWN_RANDOM
 from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.messages import (
     Contribution,
@@ -64,7 +64,7 @@ class RedisStore(Store):
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = OWN_RANDOM.random,
     ) -> None:
         self._ttl_ms = _milliseconds(settings.ttl_s)
         self._terminal_ttl_ms = _milliseconds(settings.terminal_ttl_s)

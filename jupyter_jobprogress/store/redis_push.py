@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, NoReturn, cast
 
+from jupyter_jobprogress.backoff import OWN_RANDOM
 from jupyter_jobprogress.errors import StoreClosedError, StoreDeniedError, StoreError, StoreUnavailableError
 from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.protocol.names import RedisNames, check_job_id
@@ -59,7 +59,7 @@ class RedisPush:
         *,
         report: Callable[[Health], None],
         clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = OWN_RANDOM.random,
     ) -> None:
         self._client = client
         self._names = names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import random
 import time
 from collections.abc import Callable
 
@@ -299,3 +300,20 @@ def test_a_bad_url_raises_as_an_argument_and_not_from_the_environment(
 
     assert job.n == 1
     assert "Nothing is reported" in caplog.text
+
+
+def test_a_run_that_has_seeded_its_numbers_draws_the_same_ones(
+    settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    random.seed(7)
+    expected = [random.random() for _ in range(3)]
+    random.seed(7)
+    store.fault = "refuses"
+
+    job = Job(settings=settings)
+    until(lambda: len(store.published) >= 3)  # with backoffs in between, which are drawn by chance
+
+    assert [random.random() for _ in range(3)] == expected
+    store.fault = None
+    job.complete()
+    assert job.wait(10)

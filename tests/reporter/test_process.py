@@ -188,7 +188,7 @@ with Job("parents", total=10) as job:
     )
 
     parents, childs = (stored(redis_server, namespace, name) for name in ("parents", "childs"))
-    assert (parents["status"], parents["n"]) == ("completed", 1)
+    assert (parents["status"], parents["n"]) == ("completed", 6)
     assert childs["status"] == "completed"
     assert childs["origin"]["pid"] != parents["origin"]["pid"]
 
