@@ -76,3 +76,29 @@ def _busy_s(core: int | None) -> float | None:
     fields = next(line for line in lines if line[0] == f"cpu{core}")
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_kib(pid: int, *, what: str = "Pss") -> float | None:
+    """Return the proportional memory of a process (``Pss``), or its resident one (``Rss``), in KiB."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith(f"{what}:"):
+                return float(line.split()[1])
+    return None
+
+
+def forget_peak(pid: int) -> float | None:
+    """Begin the peak of a process's resident memory anew. Returns what it has now, in KiB; None: not known here."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+        return peak_kib(pid)
+    return None
+
+
+def peak_kib(pid: int) -> float | None:
+    """Return the peak of a process's resident memory since it was forgotten, in KiB."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1])
+    return None

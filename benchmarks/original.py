@@ -27,8 +27,8 @@ KEEPALIVE_S = 30.0
 class ConnectionManager:
     """The viewers of each job, and the task that listens for it while it has any."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._redis = redis.from_url(redis_url, decode_responses=True)
+    def __init__(self, redis_url: str, max_connections: int | None = None) -> None:
+        self._redis = redis.from_url(redis_url, decode_responses=True, max_connections=max_connections)
         self._viewers: dict[str, list[WebSocket]] = {}
         self._listeners: dict[str, asyncio.Task[None]] = {}
 
@@ -79,9 +79,9 @@ def _notice(job_id: str, kind: str, text: str) -> dict[str, str]:
     return {"type": kind, "job_id": job_id, "message": text, "timestamp": datetime.now(UTC).isoformat()}
 
 
-def create_app(redis_url: str) -> FastAPI:
+def create_app(redis_url: str, max_connections: int | None = None) -> FastAPI:
     """Make the service with its one path, ``/ws/jobs/{job_id}``."""
-    manager = ConnectionManager(redis_url)
+    manager = ConnectionManager(redis_url, max_connections)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -112,10 +112,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.original", description=__doc__)
     parser.add_argument("--redis-url", required=True)
     parser.add_argument("--port-file", required=True, type=Path)
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--max-connections", type=int, help="most connections to Redis, one a job; default: redis-py's")
     arguments = parser.parse_args()
-    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listening = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
     arguments.port_file.write_text(f"{listening.getsockname()[1]}\n")
-    config = uvicorn.Config(create_app(arguments.redis_url), log_level="warning")
+    config = uvicorn.Config(create_app(arguments.redis_url, arguments.max_connections), log_level="warning")
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -51,21 +51,22 @@ def redis_server(folder: Path) -> Iterator[str]:
     binary = redis_binary()
     if binary is None:
         raise StartError("redis-server (or valkey-server) is not on PATH: apt install redis-server")
-    port = _free_port()
+    port = free_port()
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with _process([*command, "--appendonly", "no"], folder / "redis.log", os.environ) as process:
-        _await(lambda: _listens(port), process, folder / "redis.log")
+    with process_of([*command, "--appendonly", "no"], folder / "redis.log", os.environ) as process:
+        wait_until(lambda: listens(port), process, folder / "redis.log")
         yield f"redis://127.0.0.1:{port}/0"
 
 
 @contextlib.contextmanager
-def product(folder: Path, redis_url: str, *, core: int | None) -> Iterator[Target]:
-    """Run a Jupyter server with the extension, as installed, and with nothing of the user's configuration."""
-    environment = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
-        environment[name] = str(folder / name.lower())
-        (folder / name.lower()).mkdir()
-    port, token = _free_port(), secrets.token_hex(16)
+def product(folder: Path, redis_url: str, *, core: int | None, again: Target | None = None) -> Iterator[Target]:
+    """Run a Jupyter server with the extension, as installed, and with nothing of the user's configuration.
+
+    ``again``: the server that was there before and is gone; this one takes its port and its token.
+    """
+    environment = _own_home(folder)
+    port = again.port if again else free_port()
+    token = again.headers["Authorization"].removeprefix("token ") if again else secrets.token_hex(16)
     config = {
         "ServerApp": {
             "ip": "127.0.0.1",
@@ -81,9 +82,9 @@ def product(folder: Path, redis_url: str, *, core: int | None) -> Iterator[Targe
     }
     (folder / "jupyter_config_dir" / "jupyter_server_config.json").write_text(json.dumps(config))
     log = folder / "jupyter.log"
-    with _process([sys.executable, "-m", "jupyter_server"], log, with_project(environment), core=core) as process:
+    with process_of([sys.executable, "-m", "jupyter_server"], log, environment, core=core) as process:
         # The file that Jupyter writes for its clients comes before it listens.
-        _await(lambda: _listens(port), process, log)
+        wait_until(lambda: listens(port), process, log)
         yield Target(
             process.pid,
             port,
@@ -94,14 +95,52 @@ def product(folder: Path, redis_url: str, *, core: int | None) -> Iterator[Targe
         )
 
 
+def standalone_binary() -> str | None:
+    """Return the path of the command that serves without Jupyter, or None in a version that has none."""
+    return shutil.which("jupyter-jobprogress", path=str(Path(sys.executable).parent))
+
+
 @contextlib.contextmanager
-def original(folder: Path, redis_url: str, *, core: int | None) -> Iterator[Target]:
+def standalone(folder: Path, redis_url: str, *, core: int | None, again: Target | None = None) -> Iterator[Target]:
+    """Run ``jupyter jobprogress serve``, with nothing of the user's configuration. ``again``: see ``product``."""
+    port = again.port if again else free_port()
+    token = again.headers["Authorization"].removeprefix("token ") if again else secrets.token_hex(16)
+    options = {"host": "127.0.0.1", "port": port, "token": token, "redis-url": redis_url}
+    command = [str(standalone_binary()), "serve", *(f"--{name}={value}" for name, value in options.items())]
+    log = folder / "standalone.log"
+    with process_of(command, log, _own_home(folder), core=core) as process:
+        wait_until(lambda: listens(port), process, log)
+        yield Target(process.pid, port, "", {"Authorization": f"token {token}"}, f"?token={token}", "/")
+
+
+def _own_home(folder: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the user's configuration is found."""
+    environment = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
+    for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        environment[name] = str(folder / name.lower())
+        (folder / name.lower()).mkdir(exist_ok=True)
+    return with_project(environment)
+
+
+@contextlib.contextmanager
+def original(
+    folder: Path, redis_url: str, *, core: int | None, again: Target | None = None, arguments: Sequence[str] = ()
+) -> Iterator[Target]:
     """Run the original design (benchmarks/original.py)."""
-    log, port = folder / "original.log", folder / "port"
-    command = [sys.executable, "-m", "benchmarks.original", "--redis-url", redis_url, "--port-file", str(port)]
-    with _process(command, log, with_project(os.environ), core=core) as process:
-        _await(lambda: port.exists() and port.read_text().endswith("\n"), process, log)
-        yield Target(process.pid, int(port.read_text()), "", {}, "", "/openapi.json")
+    command = [sys.executable, "-m", "benchmarks.original", "--redis-url", redis_url, *arguments]
+    with own_server(command, folder, core=core, again=again) as target:
+        yield target
+
+
+@contextlib.contextmanager
+def own_server(command: list[str], folder: Path, *, core: int | None, again: Target | None) -> Iterator[Target]:
+    """Run a program that takes ``--port`` and ``--port-file``, and writes the port on which it listens there."""
+    log, file = folder / "server.log", folder / "port"
+    file.unlink(missing_ok=True)
+    port = ["--port", str(again.port if again else 0), "--port-file", str(file)]
+    with process_of([*command, *port], log, with_project(os.environ), core=core) as process:
+        wait_until(lambda: file.exists() and file.read_text().endswith("\n"), process, log)
+        yield Target(process.pid, int(file.read_text()), "", {}, "", "/openapi.json")
 
 
 @contextlib.contextmanager
@@ -111,10 +150,11 @@ def bare_redis(_: Path, redis_url: str, *, core: int | None) -> Iterator[Target]
 
 
 @contextlib.contextmanager
-def _process(
+def process_of(
     command: list[str], log: Path, environment: Mapping[str, str], *, core: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output, pinned(core):
+    """Run a program on a core until the block ends; what it prints is appended to a file."""
+    with log.open("ab") as output, pinned(core):
         process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
@@ -129,19 +169,26 @@ def _process(
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Say whether somebody accepts connections there."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
 
 
-def _await(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server is ready.
+
+    Raises:
+        StartError: it ended, or is not ready after a minute.
+    """
     deadline_s = time.monotonic() + START_S
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline_s:

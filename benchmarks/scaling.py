@@ -1,0 +1,212 @@
+"""Measures what the model is made of, checks the model where it was not fitted, and prints what it says.
+
+The product alone, one process, one Redis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import selectors
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import redis
+
+from benchmarks import native, servers
+from benchmarks.cores import choose_cores, pinned, usage
+from benchmarks.figures import table
+from benchmarks.load import Load, deliver
+from benchmarks.model import CORE, Costs, Demand, core_of, fit, need
+from benchmarks.peers import PEERS
+from benchmarks.rows import connect, memory
+from benchmarks.stand import Figures, Stand
+from jupyter_jobprogress.protocol.names import RedisNames
+
+SHARED: Final = Load(viewers=1000, rate_per_s=20, seconds=3)
+ALONE: Final = Load(viewers=200, jobs=200, rate_per_s=10, seconds=3)
+"""At a pace at which every update wakes the server; a busier one reads several at once, and needs less."""
+CHECKS: Final = (
+    Load(viewers=1000, jobs=100, rate_per_s=20, seconds=3),
+    Load(viewers=3000, jobs=30, rate_per_s=5, seconds=3),
+    Load(viewers=2000, jobs=500, rate_per_s=5, seconds=3),
+)
+"""Loads that the model was not fitted on."""
+
+SUBSCRIBERS: Final = 9
+UPDATES: Final = 5000
+
+SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
+
+DEMANDS: Final[dict[str, Callable[[int], Demand]]] = {
+    "all watch one job, 10/s": lambda viewers: Demand(viewers=viewers, jobs=1, updates_per_s=10),
+    "20 viewers a job, 2/s": lambda viewers: Demand(viewers=viewers, jobs=viewers // 20, updates_per_s=2),
+    "everybody their own job, 1/s": lambda viewers: Demand(viewers=viewers, jobs=viewers, updates_per_s=1),
+}
+"""What it is called, and what so many viewers then watch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A load, what share of a core the model says, and what it was."""
+
+    load: Load
+    computed: float
+    measured: float
+
+
+class Scaling:
+    """Measures one product."""
+
+    def __init__(self, peer: str, *, repetitions: int, scale: float, progress: Callable[[str], None]) -> None:
+        self._peer, self._repetitions, self._scale, self._progress = PEERS[peer], repetitions, scale, progress
+        self.cores = choose_cores()
+
+    def measure(self) -> tuple[Costs, list[Check]]:
+        """Return the costs, and the checks. Raises what the servers and the generator raise."""
+        native.raise_open_files()
+        with pinned(self.cores.others):
+            shared_us = self._figure("one job, 1,000 viewers", lambda stand: deliver(stand, SHARED), "cpu_us")
+            alone_us = self._figure("200 jobs", lambda stand: deliver(stand, ALONE), "cpu_us")
+            send_us, update_us = fit(shared_us=shared_us, alone_us=alone_us, viewers=SHARED.viewers)
+            kib, base_mib = self._figures("memory", memory, "kib", "base_mib")
+            connect_us = self._figure("connecting", connect, "viewer_us")
+            self._progress("Redis")
+            publish_us, push_us = self._redis_costs()
+            costs = Costs(send_us, update_us, connect_us, kib, base_mib, publish_us, push_us)
+            return costs, [self._check(costs, load) for load in CHECKS]
+
+    def _check(self, costs: Costs, load: Load) -> Check:
+        what = f"check: {load.jobs} jobs, {load.viewers} viewers"
+        core = self._figure(what, lambda stand: deliver(stand, load), "core") / 100
+        demand = Demand(viewers=load.viewers, jobs=load.jobs, updates_per_s=load.rate_per_s)
+        return Check(load, core_of(costs, demand), core)
+
+    def _figure(self, what: str, measure: Callable[[Stand], Figures], name: str) -> float:
+        return self._figures(what, measure, name)[0]
+
+    def _figures(self, what: str, measure: Callable[[Stand], Figures], *names: str) -> list[float]:
+        found = []
+        for repetition in range(self._repetitions):
+            self._progress(f"{what}: repetition {repetition + 1} of {self._repetitions}")
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
+                url = stack.enter_context(servers.redis_server(folder))
+                target = stack.enter_context(self._peer.start(folder, url, core=self.cores.server))
+                found.append(measure(Stand(self._peer, target, url, self.cores, folder, self._scale)))
+        return [median(one.values[name] for one in found) for name in names]
+
+    def _redis_costs(self) -> tuple[float, float]:
+        """Return Redis's CPU time in us for an update, and for each connection that it is pushed to."""
+        without = median(self._redis_us(0) for _ in range(self._repetitions))
+        several = median(self._redis_us(SUBSCRIBERS) for _ in range(self._repetitions))
+        return without, (several - without) / SUBSCRIBERS
+
+    def _redis_us(self, subscribers: int) -> float:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
+            with pinned(self.cores.server):
+                url = stack.enter_context(servers.redis_server(folder))
+            stack.enter_context(_listening(url, RedisNames().channel("hot"), subscribers))
+            client = stack.enter_context(redis.Redis.from_url(url))
+            pid = client.info("server")["process_id"]
+            before = usage(pid, self.cores.server)
+            _publish(client)
+            after = usage(pid, self.cores.server)
+        if before.server_s is None or after.server_s is None:
+            return float("nan")
+        return (after.server_s - before.server_s) * 1e6 / UPDATES
+
+
+def _publish(client: Any) -> None:
+    """Publish as RedisStore does, by its script. In pipelines: only Redis's own time counts here."""
+    names, body = RedisNames(), b'{"job_id":"hot","status":"processing","message":"' + b"x" * 180 + b'"}'
+    script = (resources.files("jupyter_jobprogress.store") / "publish.lua").read_text()
+    digest = client.script_load(script)
+    keys = (names.state("hot"), names.meta("hot"), names.history("hot"), names.index())
+    for _ in range(UPDATES // 50):
+        with client.pipeline(transaction=False) as pipeline:
+            for _ in range(50):
+                arguments = (body, "", "", "0", "0", "3600000", "604800000", names.channel("hot"), "hot")
+                pipeline.evalsha(digest, len(keys), *keys, *arguments)
+            pipeline.execute()
+
+
+@contextmanager
+def _listening(url: str, channel: str, count: int) -> Iterator[None]:
+    """Keep subscribed connections that read everything."""
+    stop, port = threading.Event(), urlsplit(url).port
+    with selectors.DefaultSelector() as selector, ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port or 0)))
+            connection.sendall(f"SUBSCRIBE {channel}\r\n".encode())
+            connection.recv(1024)
+            selector.register(connection, selectors.EVENT_READ)
+
+        def read() -> None:
+            while not stop.is_set():
+                for key, _ in selector.select(0.05):
+                    key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def scaling_text(costs: Costs, checks: list[Check]) -> str:
+    """Return the tables of docs/scaling.md."""
+    measured = table(
+        ["measured", ""],
+        [
+            ["CPU for a frame to one viewer, us", f"{costs.send_us:.1f}"],
+            ["CPU for an update, however many watch it, us", f"{costs.update_us:.1f}"],
+            ["CPU for a viewer that comes, us", f"{costs.connect_us:.0f}"],
+            ["memory of an idle viewer, KiB", f"{costs.viewer_kib:.1f}"],
+            ["memory of a process without viewers, MiB", f"{costs.base_mib:.0f}"],
+            ["Redis: CPU to store and push an update, us", f"{costs.publish_us:.1f}"],
+            ["Redis: CPU for each subscribed process, us", f"{costs.push_us:.2f}"],
+        ],
+    )
+    checked = table(
+        ["not fitted on", "computed core", "measured core", "computed : measured"],
+        [
+            [
+                f"{one.load.viewers:,} viewers, {one.load.jobs} jobs, {one.load.rate_per_s:g}/s",
+                f"{one.computed:.0%}",
+                f"{one.measured:.0%}",
+                f"{one.computed / one.measured:.2f}",
+            ]
+            for one in checks
+        ],
+    )
+    head = ["computed", "viewers", "processes", "MiB each", "Redis cores", "Redis shards", "Gbit/s", "return, s"]
+    lines = [_line(name, costs, viewers) for name in DEMANDS for viewers in SIZES]
+    return "\n\n".join([measured, checked, f"A process is planned to use {CORE:.0%} of a core.", table(head, lines)])
+
+
+def _line(name: str, costs: Costs, viewers: int) -> list[str]:
+    try:
+        found = need(costs, DEMANDS[name](viewers))
+    except ValueError:
+        return [name, f"{viewers:,}", "none will do", "", "", "", "", ""]
+    return [
+        name,
+        f"{viewers:,}",
+        f"{found.processes:,}",
+        f"{found.memory_mib:,.0f}",
+        f"{found.redis_core:.2f}",
+        str(found.redis_shards),
+        f"{found.megabit_per_s / 1000:.2f}",
+        f"{found.reconnect_s:.1f}",
+    ]

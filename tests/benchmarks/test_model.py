@@ -1,0 +1,63 @@
+"""The arithmetic of the scaling model, beside a simulation of the same."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from benchmarks.model import CORE, Costs, Demand, core_of, fit, need
+from benchmarks.scaling import DEMANDS, SIZES
+
+COSTS = Costs(
+    send_us=8.0, update_us=20.0, connect_us=500.0, viewer_kib=10.0, base_mib=60.0, publish_us=20.0, push_us=2.0
+)
+
+
+def test_two_loads_tell_the_cost_of_a_frame_from_that_of_an_update() -> None:
+    send_us, update_us = fit(shared_us=8.0 + 20.0 / 1000, alone_us=8.0 + 20.0, viewers=1000)
+
+    assert (send_us, update_us) == (pytest.approx(8.0), pytest.approx(20.0))
+
+
+@pytest.mark.parametrize(("viewers", "jobs", "processes"), [(20_000, 1000, 8), (5000, 5000, 4), (50_000, 10, 50)])
+def test_updates_go_to_as_many_processes_as_chance_spreads_viewers_over(
+    viewers: int, jobs: int, processes: int
+) -> None:
+    dice = random.Random(1)
+    subscribed = len({(viewer % jobs, dice.randrange(processes)) for viewer in range(viewers)})
+    demand = Demand(viewers=viewers, jobs=jobs, updates_per_s=1)
+    silent = Demand(viewers=viewers, jobs=jobs, updates_per_s=0)
+    sending_s = demand.frames_per_s / processes * COSTS.send_us / 1e6
+
+    used = core_of(COSTS, demand, processes) - core_of(COSTS, silent, processes) - sending_s
+
+    assert used * 1e6 / COSTS.update_us == pytest.approx(subscribed / processes, rel=0.02)
+
+
+@pytest.mark.parametrize("name", DEMANDS)
+@pytest.mark.parametrize("viewers", SIZES)
+def test_the_least_number_of_processes_is_found(name: str, viewers: int) -> None:
+    demand = DEMANDS[name](viewers)
+
+    found = need(COSTS, demand)
+
+    assert found.core == core_of(COSTS, demand, found.processes) <= CORE
+    assert found.processes == 1 or core_of(COSTS, demand, found.processes - 1) > CORE
+    assert found.processes * found.viewers_each >= viewers
+    assert found.memory_mib == pytest.approx(60 + found.viewers_each * 10 / 1024)
+
+
+def test_a_slower_page_spares_frames_but_not_updates() -> None:
+    fast = Demand(viewers=1000, jobs=1, updates_per_s=1000)
+    slow = Demand(viewers=1000, jobs=1, updates_per_s=1000, most_per_s=20)
+
+    assert slow.frames_per_s == 20_000 == fast.frames_per_s / 50
+    assert core_of(COSTS, slow) > 1000 * COSTS.update_us / 1e6
+
+
+def test_more_updates_than_a_process_can_read_are_refused() -> None:
+    demand = Demand(viewers=10**9, jobs=1, updates_per_s=100_000)
+
+    with pytest.raises(ValueError, match="too many for every process to read"):
+        need(COSTS, demand)

@@ -1,0 +1,39 @@
+"""The figures of the reporter add up, and a goal that is missed is said so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import reporter, training
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_prints_every_cost_and_every_store() -> None:
+    # In a process of its own: jobs of the benchmark go on trying to reach their store until it ends.
+    command = [sys.executable, "-m", "benchmarks", "reporter", "--calls", "2000", "--timed-calls", "5000"]
+    printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for name in ("job.update(1)", "track(list)", "track(generator)", "rich.track(list)", "refused", "silent"):
+        assert name in printed
+    assert printed.count("met") + printed.count("missed") == 5
+
+
+def test_a_missed_goal_is_said() -> None:
+    slow = reporter.Cost("ours", 200.0, "theirs", 100.0, "<= 0.5 x tqdm", False)
+    felt = reporter.Felt("up", 0.1, 0.2, 3000.0, 10.0)
+
+    printed = reporter.reporter_text([slow], [felt])
+
+    assert "2.00" in printed
+    assert "missed" in printed
+    assert "3000" in printed
+
+
+def test_the_training_is_judged_by_the_median_of_its_pairs() -> None:
+    printed = training.training_text([(10.0, 10.05), (10.0, 12.0), (20.0, 20.1)])
+
+    assert "+0.50%" in printed
+    assert "+1%: met" in printed
+    assert "missed" in training.training_text([(10.0, 10.3)])
