@@ -76,7 +76,7 @@ def _prepare() -> None:
         settings = Settings.from_environment()
     except ValueError:
         return  # said by the first job, which can say it better
-    if not disabled():
+    if settings.url is not None and not disabled():
         prepare(settings)
 
 
