@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from jupyter_jobprogress.errors import SettingsError
 
 ENVIRONMENT: Final[dict[str, str]] = {
-    "JOBPROGRESS_URL": "Where jobs report: redis://, rediss://, unix:// or the http(s) URL of a jobprogress server.",
+    "JOBPROGRESS_URL": "Where jobs report: a Redis URL (docs/redis.md) or the http(s) URL of a jobprogress server.",
     "REDIS_URL": "Used where JOBPROGRESS_URL is not set.",
     "JOBPROGRESS_TOKEN": "Ticket or Jupyter token for an http(s) URL.",
     "JOBPROGRESS_CA_FILE": "PEM file with the certificate, or its authority, to trust for an https URL.",
@@ -25,7 +25,9 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "JOBPROGRESS_DISABLE": "1: jobs run, report nothing and show nothing.",
 }
 
-REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+REDIS_SCHEMES: Final = frozenset(
+    {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}
+)
 REMOTE_SCHEMES: Final = frozenset({"http", "https", "http+unix", "https+unix"})
 
 
@@ -50,14 +52,24 @@ def mask_url(url: str) -> str:
     """Return a URL without user, password, query and fragment, fit for logs and errors."""
     try:
         parts = urlsplit(url)
+        if not parts.scheme:
+            return "(a URL without a scheme)"
+        if parts.scheme in REDIS_SCHEMES and "+" in parts.scheme:
+            return _mask_hosts(parts)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "(a URL that cannot be read)"
-    if not parts.scheme:
-        return "(a URL without a scheme)"
     if ":" in host:
         host = f"[{host}]"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def _mask_hosts(parts: SplitResult) -> str:
+    """Mask a URL that names several hosts. Raises ValueError."""
+    hosts = parts.netloc.rpartition("@")[2]
+    for host in hosts.split(","):
+        urlsplit(f"//{host}").port  # noqa: B018 — raises where it is no port
+    return f"{parts.scheme}://{hosts}{parts.path}"
 
 
 def is_loopback(host: str) -> bool:
@@ -77,7 +89,10 @@ def check_url(url: str, name: str = "the store URL") -> str:
     scheme = url.partition("://")[0]
     if scheme not in REDIS_SCHEMES | REMOTE_SCHEMES:
         raise SettingsError(
-            name, mask_url(url), "redis://, rediss://, unix://, http:// or https://, or empty for the embedded store"
+            name,
+            mask_url(url),
+            "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, http:// or https://, or empty for the "
+            "embedded store",
         )
     return url
 

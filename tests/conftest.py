@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.redis_many import Cluster, Sentinels
+from tests.support.redis_many import cluster as start_cluster
+from tests.support.redis_many import sentinels as start_sentinels
 from tests.support.redis_server import RedisServer
 
 
@@ -47,3 +50,17 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def namespace() -> str:
     return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give a Redis Cluster that many tests share."""
+    with start_cluster(_redis_binary(), tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    """Give a Redis behind Sentinels that many tests share."""
+    with start_sentinels(_redis_binary(), tmp_path_factory.mktemp("sentinels")) as sentinels:
+        yield sentinels

@@ -10,7 +10,8 @@
     index of jobs             jobprogress:index                                 sorted set: job_id by seq
     probe of one subscriber   jobprogress:probe:{random}                        channel
 
-The first two are the names of the original service. Rule 21.
+The first two are the names of the original service. In a Redis Cluster the id stands in braces, which makes it the hash
+tag: all names of a job are in one slot. Rule 21.
 """
 
 from __future__ import annotations
@@ -76,24 +77,29 @@ class RedisNames:
     """Names under one namespace. An empty namespace gives the names of the original service."""
 
     namespace: str = ""
+    clustered: bool = False
 
     def _name(self, rest: str) -> str:
         return f"{self.namespace}:{rest}" if self.namespace else rest
 
+    def _of(self, kind: str, job_id: str) -> str:
+        check_job_id(job_id)
+        return self._name(f"{kind}:{{{job_id}}}" if self.clustered else f"{kind}:{job_id}")
+
     def state(self, job_id: str) -> str:
-        return self._name(f"job_status:{check_job_id(job_id)}")
+        return self._of("job_status", job_id)
 
     def channel(self, job_id: str) -> str:
-        return self._name(f"job_progress:{check_job_id(job_id)}")
+        return self._of("job_progress", job_id)
 
     def meta(self, job_id: str) -> str:
-        return self._name(f"jobprogress:meta:{check_job_id(job_id)}")
+        return self._of("jobprogress:meta", job_id)
 
     def history(self, job_id: str) -> str:
-        return self._name(f"jobprogress:history:{check_job_id(job_id)}")
+        return self._of("jobprogress:history", job_id)
 
     def parts(self, job_id: str) -> str:
-        return self._name(f"jobprogress:parts:{check_job_id(job_id)}")
+        return self._of("jobprogress:parts", job_id)
 
     def index(self) -> str:
         return self._name("jobprogress:index")
@@ -111,4 +117,7 @@ class RedisNames:
     def job_of_channel(self, channel: str) -> str | None:
         """Return the job that a channel belongs to, or None for another channel."""
         prefix = self._name("job_progress:")
-        return channel[len(prefix) :] if channel.startswith(prefix) else None
+        if not channel.startswith(prefix):
+            return None
+        job_id = channel[len(prefix) :]
+        return job_id[1:-1] if self.clustered else job_id

@@ -30,7 +30,7 @@ class JobProgress(Configurable):
     """Named for the section of the configuration. docs/settings.md is the page for people; a test compares it."""
 
     redis_url = Unicode(
-        help="URL of the Redis or Valkey that holds the states of jobs: redis://, rediss:// or unix://. Empty (the "
+        help="URL of the Redis or Valkey that holds the states of jobs: see docs/redis.md. Empty (the "
         "default, unless JOBPROGRESS_URL names a Redis or REDIS_URL is set): the embedded store of this server."
     ).tag(config=True)
     namespace = Unicode(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jupyter_jobprogress.settings import REDIS_SCHEMES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,7 +30,7 @@ def prepare(settings: Settings) -> None:
 
 def _store_class(settings: Settings) -> Callable[[Settings], Store]:
     scheme = (settings.url or "").partition("://")[0]
-    if scheme in ("redis", "rediss", "unix"):
+    if scheme in REDIS_SCHEMES:
         from jupyter_jobprogress.store.redis import RedisStore
 
         return RedisStore

@@ -5,8 +5,8 @@
 -- KEYS[2] meta      hash: seq, run (newest), ended (the run that had its terminal state), cancel (flag of `run`), and
 --                   of `run` what add.lua keeps there: added, words, words_seq
 -- KEYS[3] history   string: the newest history as JSON
--- KEYS[4] index     sorted set: job ids by seq
--- KEYS[5] parts     hash: what each worker has contributed to `run`
+-- KEYS[4] parts     hash: what each worker has contributed to `run`
+-- KEYS[5] index     sorted set: job ids by seq; left out in a Cluster, where it is in another slot
 --
 -- ARGV[1] body      the state as a JSON object without seq, run and history
 -- ARGV[2] history   JSON, or "" where this update brings none
@@ -23,6 +23,7 @@
 local body, history, run = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local start, terminal, ttl_ms = ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
 local channel, job_id = ARGV[8], ARGV[9]
+local parts, index = KEYS[4], KEYS[5]
 
 -- Microseconds since 1970 stay exact in a double until the year 2255, but tostring() would write 1.7e+15.
 local function digits(number)
@@ -48,9 +49,9 @@ end
 if redis.acl_check_cmd then
   if not (redis.acl_check_cmd('SET', KEYS[1], '', 'PX', '1') and redis.acl_check_cmd('HSET', KEYS[2], 'seq', '1')
       and redis.acl_check_cmd('HDEL', KEYS[2], 'cancel') and redis.acl_check_cmd('PEXPIRE', KEYS[3], '1')
-      and redis.acl_check_cmd('PEXPIRE', KEYS[5], '1') and redis.acl_check_cmd('DEL', KEYS[5])
+      and redis.acl_check_cmd('PEXPIRE', parts, '1') and redis.acl_check_cmd('DEL', parts)
       and redis.acl_check_cmd('SET', KEYS[3], '') and redis.acl_check_cmd('DEL', KEYS[3])
-      and redis.acl_check_cmd('ZADD', KEYS[4], '1', '') and redis.acl_check_cmd('ZREM', KEYS[4], '')
+      and (not index or redis.acl_check_cmd('ZADD', index, '1', '') and redis.acl_check_cmd('ZREM', index, ''))
       and redis.acl_check_cmd('PUBLISH', channel, '')) then
     return redis.error_reply('NOPERM this user may not write all that publishing a state needs')
   end
@@ -62,7 +63,9 @@ if start then
   run = seq
 end
 
-redis.call('ZADD', KEYS[4], digits(seq), job_id)
+if index then
+  redis.call('ZADD', index, digits(seq), job_id)
+end
 local state = '{"seq":' .. digits(seq) .. ','
 if run then
   state = state .. '"run":' .. digits(run) .. ','
@@ -72,7 +75,7 @@ redis.call('SET', KEYS[1], state .. '}', 'PX', ttl_ms)
 
 if run and (start or run ~= newest) then
   redis.call('HDEL', KEYS[2], 'ended', 'cancel', 'added', 'words', 'words_seq')
-  redis.call('DEL', KEYS[5])
+  redis.call('DEL', parts)
   newest, cancel, added, words, words_seq = run, false, '0', '', 0
 end
 if run and terminal then
@@ -83,7 +86,7 @@ else
   redis.call('HSET', KEYS[2], 'seq', digits(seq))
 end
 redis.call('PEXPIRE', KEYS[2], ttl_ms)
-redis.call('PEXPIRE', KEYS[5], ttl_ms)
+redis.call('PEXPIRE', parts, ttl_ms)
 
 if history ~= '' then
   redis.call('SET', KEYS[3], history, 'PX', ttl_ms)
@@ -93,11 +96,11 @@ else
   redis.call('PEXPIRE', KEYS[3], ttl_ms)
 end
 
-if last == 0 then
+if index and last == 0 then
   -- A job that comes takes some of those along that are long gone, so that an index which nobody lists stays small.
-  local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(now_us - 1000 * tonumber(ARGV[7])), 'LIMIT', 0, 16)
+  local gone = redis.call('ZRANGEBYSCORE', index, '-inf', digits(now_us - 1000 * tonumber(ARGV[7])), 'LIMIT', 0, 16)
   if #gone > 0 then
-    redis.call('ZREM', KEYS[4], unpack(gone))
+    redis.call('ZREM', index, unpack(gone))
   end
 end
 

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from jupyter_jobprogress.backoff import OWN_RANDOM
-from jupyter_jobprogress.errors import StoreError
+from jupyter_jobprogress.errors import SettingsError, StoreError
 from jupyter_jobprogress.protocol.messages import (
     Contribution,
     Outcome,
@@ -29,7 +29,9 @@ from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
 from jupyter_jobprogress.store.readable import Readable
 from jupyter_jobprogress.store.redis_client import RedisClient, Script
+from jupyter_jobprogress.store.redis_index import Indexed
 from jupyter_jobprogress.store.redis_push import RedisPush, RedisSubscription
+from jupyter_jobprogress.store.redis_url import is_cluster
 
 READ_AT_ONCE: Final = 500
 """Most jobs whose states are asked for in one round trip."""
@@ -68,8 +70,9 @@ class RedisStore(Store):
     ) -> None:
         self._ttl_ms = _milliseconds(settings.ttl_s)
         self._terminal_ttl_ms = _milliseconds(settings.terminal_ttl_s)
-        self._names = RedisNames(settings.namespace)
+        self._names = _names(settings)
         self._index = self._names.index()
+        self._indexed = Indexed(clock) if self._names.clustered else None
         self._readable = Readable()
         self._health = Health(True)
         self._client = RedisClient(settings, done=self._command_done, clock=clock, wall=wall)
@@ -94,7 +97,7 @@ class RedisStore(Store):
         names, terminal = self._names.of_job(state.job_id), state.status.terminal
         reply = await self._client.script(
             _PUBLISH,
-            (names.state, names.meta, names.history, self._index, names.parts),
+            (names.state, names.meta, names.history, names.parts, *(() if self._indexed else (self._index,))),
             (
                 body,
                 history,
@@ -109,7 +112,25 @@ class RedisStore(Store):
             time_at=4,
         )
         seq, run, outcome, cancel, _, *shared = reply
-        return _receipt(seq, run, outcome, cancel, *shared)
+        receipt = _receipt(seq, run, outcome, cancel, *shared)
+        if self._indexed is not None and receipt.outcome is Outcome.ACCEPTED:
+            await self._put_in_index(state.job_id, seq, told=start or terminal)
+        return receipt
+
+    async def _put_in_index(self, job_id: str, seq: int, *, told: bool) -> None:
+        """Note a job in a Cluster's index, which is not where the job is: when it starts, ends, and now and then."""
+        assert self._indexed is not None
+        if not (self._indexed.due(job_id) or told):
+            return
+        index, old = self._index, seq - 1000 * max(self._ttl_ms, self._terminal_ttl_ms)
+        try:
+            await self._client.commands(
+                ("ZADD", index, seq, job_id), ("ZREMRANGEBYSCORE", index, "-inf", old), key=index
+            )
+        except StoreError:
+            # The state is stored and pushed; that a list lags behind is no reason to send it again. Health knows.
+            return
+        self._indexed.done(job_id)
 
     async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
         self._client.check_open()
@@ -168,7 +189,7 @@ class RedisStore(Store):
 
     async def request_cancel(self, job_id: str) -> bool:
         state_key, meta_key = self._names.state(job_id), self._names.meta(job_id)
-        data, run = await self._client.commands(("GET", state_key), ("HGET", meta_key, "run"))
+        data, run = await self._client.commands(("GET", state_key), ("HGET", meta_key, "run"), key=state_key)
         stored = self._readable.read(job_id, data) if data is not None else None
         if stored is None or stored.status.terminal:
             return False
@@ -177,7 +198,9 @@ class RedisStore(Store):
     async def delete(self, job_id: str) -> bool:
         names = self._names
         keys = (names.state(job_id), names.meta(job_id), names.history(job_id), names.parts(job_id))
-        deleted, _ = await self._client.commands(("DEL", *keys), ("ZREM", self._index, job_id))
+        if self._indexed is not None:
+            self._indexed.forget(job_id)
+        deleted, _ = await self._client.each([(keys[0], ("DEL", *keys)), (self._index, ("ZREM", self._index, job_id))])
         return bool(deleted)
 
     def subscribe(self, listener: Listener) -> Subscription:
@@ -195,6 +218,9 @@ class RedisStore(Store):
             return []
         state_keys = [self._names.state(job_id) for job_id in job_ids]
         history_keys = [self._names.history(job_id) for job_id in job_ids]
+        if self._names.clustered:  # not MGET: a slot that moves answers for one key at a time
+            found = await self._client.each([(key, ("GET", key)) for key in (*state_keys, *history_keys)])
+            return [_join(*pair) for pair in zip(found[: len(job_ids)], found[len(job_ids) :], strict=True)]
         states, histories = await self._client.commands(("MGET", *state_keys), ("MGET", *history_keys))
         return [_join(state, history) for state, history in zip(states, histories, strict=True)]
 
@@ -202,7 +228,7 @@ class RedisStore(Store):
         """Return jobs of the index with their seq, newest first."""
         highest = "+inf" if after is None else f"({after}"
         (flat,) = await self._client.commands(
-            ("ZREVRANGEBYSCORE", self._index, highest, "-inf", "WITHSCORES", "LIMIT", 0, count)
+            ("ZREVRANGEBYSCORE", self._index, highest, "-inf", "WITHSCORES", "LIMIT", 0, count), key=self._index
         )
         entries = zip(flat[::2], flat[1::2], strict=True)
         return [(member.decode("utf-8", "replace"), int(float(seq))) for member, seq in entries]
@@ -214,7 +240,7 @@ class RedisStore(Store):
         """
         if seqs:
             index = self._index
-            await self._client.commands(*[("ZREMRANGEBYSCORE", index, seq, seq) for seq in seqs])
+            await self._client.commands(*[("ZREMRANGEBYSCORE", index, seq, seq) for seq in seqs], key=index)
 
     def _command_done(self, error: StoreError | None) -> None:
         if not self._push.started:
@@ -230,6 +256,14 @@ class RedisStore(Store):
                 self.on_health(health)
             except Exception:  # noqa: BLE001 — the reader of pushes may be the caller, and must live on
                 _log.exception("Who wants to know of the health of the store failed")
+
+
+def _names(settings: Settings) -> RedisNames:
+    clustered = is_cluster(settings)
+    if clustered and "{" in settings.namespace:
+        # It would be the hash tag in place of the job.
+        raise SettingsError("the namespace", settings.namespace, "one without '{', which a Cluster reads as a hash tag")
+    return RedisNames(settings.namespace, clustered=clustered)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -9,40 +9,26 @@ import asyncio
 import email.parser  # noqa: F401
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from redis.asyncio import Connection
-from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jupyter_jobprogress.errors import (
-    SettingsError,
-    StoreClosedError,
-    StoreDeniedError,
-    StoreError,
-    StoreUnavailableError,
-)
+from jupyter_jobprogress.errors import StoreClosedError, StoreDeniedError, StoreError, StoreUnavailableError
 from jupyter_jobprogress.settings import Settings, mask_url
-from jupyter_jobprogress.store.redis_pool import FOREIGN, Pool
+from jupyter_jobprogress.store.redis_cluster import Cluster
+from jupyter_jobprogress.store.redis_pool import FOREIGN
+from jupyter_jobprogress.store.redis_route import Direct, Route
+from jupyter_jobprogress.store.redis_url import read_url
 from jupyter_jobprogress.store.redis_wire import Command, ErrorReply, Reply
 
 _DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _DENIED_WORDS: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "unauthenticated")
 """In the text of other errors: Redis before 7 wraps that of a command within a script, and whoever has not signed in is
 told "unauthenticated multibulk length" for a command of more than ten arguments."""
-
-_IGNORED_OPTIONS: Final = ("max_connections", "timeout", "retry_on_error", "legacy_responses", "encoding_errors")
 
 
 def store_error(url: str, exc: BaseException, deadline_s: float) -> StoreError:
@@ -82,8 +68,10 @@ class RedisClient:
     ) -> None:
         self.url = mask_url(settings.url or "")
         self._deadline_s = settings.deadline_s
-        self._connection_class, self._options = _connection_options(settings)
-        self._pool = Pool(self.dial)
+        target = read_url(settings)
+        self._route: Route = (
+            Cluster(target, deadline_s=settings.deadline_s) if target.kind == "cluster" else Direct(target)
+        )
         self._done = done
         self._clock = clock
         # On the monotonic clock, so that a step of the local clock does not move the store's.
@@ -100,28 +88,45 @@ class RedisClient:
             raise StoreClosedError
 
     async def dial(self) -> AbstractConnection:
-        """Make a connection, not connected yet, whose reads and writes have no timeout of their own."""
-        return self._connection_class(**self._options)
+        """Make a connection for pushes, not connected yet, whose reads and writes have no timeout of their own."""
+        return await self._route.dial()
 
-    async def commands(self, *commands: Command) -> list[Any]:
+    async def commands(self, *commands: Command, key: str = "") -> list[Any]:
         """Send commands in one round trip, not as a transaction, and return their replies; learn the time by the way.
+
+        ``key`` tells where in a Cluster all of them belong. Raises the first error among the replies.
+        """
+        started = self._clock()
+        replies = await self._within_deadline(
+            lambda deadline: self._route.exchange([("TIME",), *commands], key=key, deadline=deadline)
+        )
+        (seconds, microseconds), *answers = cast("list[Any]", replies)
+        self._learn(started, int(seconds) * 1_000_000 + int(microseconds))
+        return answers
+
+    async def each(self, calls: Sequence[tuple[str, Command]]) -> list[Any]:
+        """Send commands with the key of each, in as few round trips as there are servers, and return their replies.
 
         Raises the first error among the replies.
         """
-        started = self._clock()
-        (seconds, microseconds), *replies = cast("list[Any]", await self._within_deadline([("TIME",), *commands]))
-        self._learn(started, int(seconds) * 1_000_000 + int(microseconds))
-        return replies
+        return await self._within_deadline(lambda deadline: self._route.each(calls, deadline=deadline))
 
     async def script(self, script: Script, keys: Sequence[str], args: Command, *, time_at: int | None = None) -> Any:
         """Run a script in one round trip; in two if Redis does not have it. ``time_at``: where its reply has the time.
 
-        EVAL brings it back after a restart or SCRIPT FLUSH. Not SCRIPT LOAD, which a tight ACL denies.
+        EVAL brings it back after a restart or SCRIPT FLUSH. Not SCRIPT LOAD, which a tight ACL denies. In a Cluster all
+        keys have one slot.
         """
         started = self._clock()
-        call = (len(keys), *keys, *args)
-        evalsha, evaluate = ("EVALSHA", script.sha, *call), ("EVAL", script.source, *call)
-        (reply,) = cast("list[Any]", await self._within_deadline([evalsha], evaluate))
+        call, key = (len(keys), *keys, *args), keys[0]
+
+        async def run(deadline: float) -> list[Reply]:
+            replies = await self._route.exchange([("EVALSHA", script.sha, *call)], key=key, deadline=deadline)
+            if isinstance(replies[0], ErrorReply) and replies[0].code == "NOSCRIPT":
+                replies = await self._route.exchange([("EVAL", script.source, *call)], key=key, deadline=deadline)
+            return replies
+
+        (reply,) = cast("list[Any]", await self._within_deadline(run))
         if time_at is not None:
             self._learn(started, reply[time_at])
         return reply
@@ -129,15 +134,12 @@ class RedisClient:
     async def close(self) -> None:
         """Let commands under way end (each has its deadline), then close the connections. Idempotent."""
         self.closed = True
-        await self._pool.close()
+        await self._route.close()
 
-    async def _within_deadline(self, commands: Sequence[Command], otherwise: Command | None = None) -> list[Reply]:
+    async def _within_deadline(self, ask: Callable[[float], Awaitable[list[Reply]]]) -> list[Reply]:
         self.check_open()
         try:
-            deadline = asyncio.get_running_loop().time() + self._deadline_s
-            replies = await self._pool.exchange(commands, deadline=deadline)
-            if otherwise is not None and isinstance(replies[0], ErrorReply) and replies[0].code == "NOSCRIPT":
-                replies = await self._pool.exchange([otherwise], deadline=deadline)
+            replies = await ask(asyncio.get_running_loop().time() + self._deadline_s)
             for reply in replies:
                 if isinstance(reply, ErrorReply):
                     raise reply
@@ -150,40 +152,3 @@ class RedisClient:
 
     def _learn(self, started: float, time_us: int) -> None:
         self._offset_us = time_us - (started + self._clock()) / 2 * 1e6
-
-
-def _connection_options(settings: Settings) -> tuple[type[AbstractConnection], dict[str, Any]]:
-    """Return the class of connection that a URL asks for, and its arguments.
-
-    Options in the URL (database, TLS, client name) are kept, but not those that would undo the deadline or the
-    format of replies.
-
-    Raises:
-        SettingsError: redis-py cannot make a connection of this URL.
-    """
-    expected = "a Redis URL with options that redis-py knows"
-    try:
-        parsed: dict[str, Any] = dict(parse_url(settings.url or ""))
-    except ValueError:
-        # Its text may hold a part of the URL, so that it must not become the context of what is raised, either.
-        parsed = {"connection_class": None}
-    connection_class = parsed.pop("connection_class", Connection)
-    options = {name: value for name, value in parsed.items() if name not in _IGNORED_OPTIONS}
-    options |= {
-        "protocol": 2,  # half the cost per message of RESP3 in redis-py
-        "decode_responses": False,
-        # The deadline is around the whole of a command; timers of redis-py within it would only cost time.
-        "socket_timeout": None,
-        "socket_connect_timeout": settings.deadline_s,
-        # By default redis-py tries 11 times: 59 s with a Redis that hangs.
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_timeout": False,
-        "health_check_interval": 0,
-    }
-    try:
-        connection_class(**options)
-    except (TypeError, ValueError, RedisError):
-        pass
-    else:
-        return connection_class, options
-    raise SettingsError("the store URL", mask_url(settings.url or ""), expected)

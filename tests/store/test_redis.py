@@ -33,7 +33,8 @@ SLACK_S = 0.4
 
 NEEDED_COMMANDS = (
     "+ping +auth +hello +select +eval +evalsha +time +publish +subscribe +unsubscribe +get +mget +set +del +exists "
-    "+pexpire +pttl +hget +hmget +hset +hdel +zadd +zcard +zrem +zrangebyscore +zrevrangebyscore +zremrangebyscore"
+    "+pexpire +pttl +hget +hmget +hset +hdel +hincrby +zadd +zcard +zrem +zrangebyscore +zrevrangebyscore "
+    "+zremrangebyscore"
 )
 
 

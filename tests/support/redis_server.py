@@ -26,6 +26,8 @@ class RedisServer:
         self.directory = directory
         self.port = free_port()
         self.socket_path = str(directory / "r.sock")
+        self.options: list[str] = []
+        self.configuration: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +51,8 @@ class RedisServer:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket_path]
         arguments += ["--dir", str(self.directory), "--save", "", "--appendonly", "no", "--logfile", str(log)]
         for attempt in range(5):
-            self._process = subprocess.Popen([self.binary, *arguments, *options])
+            command = [self.binary, *([str(self.configuration)] if self.configuration else []), *arguments]
+            self._process = subprocess.Popen([*command, *self.options, *options])
             if self._answers(within_s=START_S):
                 return
             self.stop()
