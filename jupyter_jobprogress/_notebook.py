@@ -74,7 +74,4 @@ def end_with_cell(result: Any) -> None:
     _tracked.clear()
     error = result.error_before_exec or result.error_in_exec
     for job in tracked:
-        if isinstance(error, BaseException):
-            job._end_by(error)
-        else:
-            job._settle(grace_s=0)
+        job._end_with(error if isinstance(error, BaseException) else None)

@@ -134,6 +134,20 @@ def test_a_loop_left_by_break_has_stopped_when_the_cell_ends(kernel: Kernel) -> 
     assert found == "completed Stopped at 3 of 10"
 
 
+def test_an_error_after_a_break_is_none_of_the_loop(kernel: Kernel) -> None:
+    kernel.run("for item in track(range(10), 'before'):\n    if item == 3: break\n1 / 0")
+
+    found = kernel.printed("found = state('before'); print(found['status'], found['message'])")
+    assert found == "completed Stopped at 3 of 10"
+
+
+def test_a_cell_that_fails_fails_its_asynchronous_loop(kernel: Kernel) -> None:
+    kernel.run("async def items():\n    for n in range(5): yield n")
+    kernel.run("async for item in track(items(), 'async', total=5): 1 / (2 - item)")
+
+    assert kernel.printed("found = state('async'); print(found['status'], found['n'])") == "failed 2"
+
+
 def test_an_iterator_may_go_on_in_the_next_cell(kernel: Kernel) -> None:
     kernel.run("items = track(range(3), 'on', display=False); first = next(items)")
 

@@ -21,6 +21,7 @@ from jupyter_jobprogress.reporter.delivery import Delivery
 from jupyter_jobprogress.reporter.destination import destination
 from jupyter_jobprogress.reporter.facts import Facts, Number, own_origin
 from jupyter_jobprogress.reporter.loops import Loop
+from jupyter_jobprogress.reporter.places import Place, dropped_at, passed
 from jupyter_jobprogress.reporter.said import Said
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.reporter.stages import Stages
@@ -28,7 +29,7 @@ from jupyter_jobprogress.settings import Settings
 
 GRACE_S: Final = 1.0
 """How long after a loop was left the end of its cell or process may still tell that an error did it. An exception
-closes the loop's iterator on its way up, like ``break`` does, and the iterator cannot tell them apart."""
+closes the loop's iterator on its way up, like ``break`` does, and nothing tells them apart until it has arrived."""
 
 
 class Reported(Said):
@@ -72,6 +73,7 @@ class Reported(Said):
         self._words_seq = 0
         self._cancel_requested = False
         self._abandoned_s: float | None = None
+        self._left_at: Place | None = None
         self._loop: Loop | None = None
         # The contexts of ``with`` blocks that this job is in.
         self._within: list[contextvars.Token[Any]] = []
@@ -110,10 +112,14 @@ class Reported(Said):
     def _end_by(self, exc: BaseException) -> None:
         self._end(lambda facts: endings.ended_by(exc, facts.metadata))
 
-    def _end_at_exit(self, fatal: BaseException | None) -> None:
-        if fatal is not None:
-            self._end_by(fatal)
+    def _end_with(self, error: BaseException | None) -> None:
+        """The cell or process of this job's loop has ended, by ``error`` if there was one."""
+        if error is not None and (self._left_at is None or passed(error, self._left_at)):
+            self._end_by(error)
         self._settle(grace_s=0)
+
+    def _end_at_exit(self, fatal: BaseException | None) -> None:
+        self._end_with(fatal)
         self._end(lambda facts: endings.cancelled("The process ended before the job did"))
 
     def _end_at_sigterm(self) -> None:
@@ -122,8 +128,12 @@ class Reported(Said):
     def _stop(self) -> None:
         self._end(lambda facts: endings.stopped(number(self.n) or 0, facts.total))
 
-    def _abandon(self) -> None:
-        """Note that nothing counts any more. For finalizers: they run in the midst of anything, so it only stores."""
+    def _abandon(self, *, at_once: bool) -> None:
+        """Note that nothing counts any more. For finalizers: they run in the midst of anything, so it only stores.
+
+        ``at_once``: what dropped the loop's iterator is what runs now.
+        """
+        self._left_at = dropped_at() if at_once else None
         self._abandoned_s = time.monotonic()
 
     def _settle(self, *, grace_s: float = GRACE_S) -> None:

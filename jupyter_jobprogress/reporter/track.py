@@ -76,7 +76,8 @@ class track(Generic[_T]):
         # Not ``__del__``, which would run at exit, too: there the process ends its open jobs itself. The generator
         # refers to the job and not to this object, so that it goes at once when the loop that alone refers to it is
         # left.
-        weakref.finalize(generator, self.job._abandon).atexit = False
+        finalizer = weakref.finalize(generator, self.job._abandon, at_once=self._async_items is None)
+        finalizer.atexit = False
 
     def __iter__(self) -> Iterator[_T]:
         if self._items is None:
