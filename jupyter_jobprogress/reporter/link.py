@@ -21,7 +21,7 @@ from jupyter_jobprogress.errors import (
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.settings import Settings, mask_url
-from jupyter_jobprogress.store.base import Listener, Store, Subscription
+from jupyter_jobprogress.store.base import Health, Listener, Store, Subscription
 
 BACKOFF_CAP_S: Final = 10.0
 DENIED_RETRY_S: Final = 60.0
@@ -83,8 +83,7 @@ class Link:
     def hurry(self) -> None:
         """Try again soon from now on: the process is about to end."""
         self._hurried = True
-        for wake in self._waiting:
-            wake.set()
+        self._wake_all()
 
     async def deliver(
         self,
@@ -136,9 +135,7 @@ class Link:
                 tell(exc)
                 failures += 1
                 self._failed(exc, answers)
-                self._waiting.add(wake)
                 await self._rest(full_jitter_s(failures, cap_s=BACKOFF_CAP_S), wake)
-                self._waiting.discard(wake)
             else:
                 self._succeeded(denied)
                 return receipt
@@ -162,6 +159,7 @@ class Link:
                 with _connecting:
                     self._store = self._connect(self._settings)
                     self._store.on_cancel = self._on_cancel
+                    self._store.on_health = self._healthy
             except StoreError:
                 raise
             except Exception as exc:
@@ -200,8 +198,19 @@ class Link:
     async def _rest(self, delay_s: float, wake: asyncio.Event) -> None:
         if self._hurried:
             await asyncio.sleep(HURRIED_RETRY_S)
-        else:
-            await wait_until(wake, within_s=delay_s)
+            return
+        self._waiting.add(wake)
+        await wait_until(wake, within_s=delay_s)
+        self._waiting.discard(wake)
+
+    def _healthy(self, health: Health) -> None:
+        # A store with a connection of its own knows before anybody asks, and what it refused may be another server's.
+        if health.up:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for wake in self._waiting:
+            wake.set()
 
     def _failed(self, exc: StoreError, answers: int) -> None:
         # An attempt that began before the last answer says nothing about now: a hung store fails many, one by one.
@@ -225,8 +234,7 @@ class Link:
         if self._outage is not None:
             self._outage = None
             _log.info("The store %s answers again.", self.name)
-            for wake in self._waiting:
-                wake.set()
+            self._wake_all()
 
 
 async def wait_until(event: asyncio.Event, *, within_s: float) -> bool:

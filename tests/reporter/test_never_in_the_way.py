@@ -8,21 +8,26 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
 
 from jupyter_jobprogress.protocol.messages import decode_state
+from jupyter_jobprogress.protocol.state import State
 from tests.support.chaos import ChaosProxy
 from tests.support.redis_server import RedisServer
+from tests.support.standalone import TOKEN, Mounted, mounted
 
 REPOSITORY = Path(__file__).parents[2]
 CALLS = 1_000_000
+REMOTE_CALLS = 300_000
+"""What a job pays is the same whatever its store; what may disturb it is the store's code in the sender's thread."""
 PROGRAM = """
-import array, json, logging, resource, sys, threading, time
+import array, json, logging, os, resource, sys, threading, time
 from time import perf_counter_ns, process_time_ns
 from jupyter_jobprogress import Job, Settings
 
@@ -54,7 +59,7 @@ def measure(call):
     return {"p99_ns": sorted(walls)[calls * 99 // 100], "max_ns": max(walls), "ours_ns": ours}
 
 control = measure(lambda: None)
-settings = Settings(url=sys.argv[1], deadline_s=0.5)
+settings = Settings(url=sys.argv[1], token=os.environ["JOBPROGRESS_TOKEN"], deadline_s=0.5)
 first = Job("first", settings=settings)  # imports the store
 imported = set(sys.modules)
 begun = time.perf_counter()
@@ -135,57 +140,91 @@ read_only = configured(("REPLICAOF", "127.0.0.1", "1"), heal=("REPLICAOF", "NO",
     [up, refused, unresolvable, black_holed, stopped, wrong_password, out_of_memory, read_only],
     ids=["up", "refused", "unresolvable", "black-holed", "stopped", "wrong-password", "out-of-memory", "read-only"],
 )
-async def test_a_job_feels_nothing_of_its_store(fault: Callable[..., Any], own_redis: RedisServer) -> None:
-    kept = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name and name != "REDIS_URL"}
+async def test_a_job_feels_nothing_of_redis(fault: Callable[..., Any], own_redis: RedisServer) -> None:
     async with ChaosProxy(own_redis.port) as proxy:
-        async with fault(own_redis, proxy) as url:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", PROGRAM, url, str(CALLS), "none" if fault is up else "fault"),
-                env=kept | {"PYTHONPATH": str(REPOSITORY)},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            try:
-                assert process.stdout is not None
-                line = await asyncio.wait_for(process.stdout.readline(), 60)
-            except BaseException:
-                process.kill()
-                raise
-        healed = b"healed\n" if fault is not unresolvable else b"not\n"
-        out, err = await asyncio.wait_for(process.communicate(healed), 40)
+        running = fault(own_redis, proxy)
+        found = await _report(running, calls=CALLS, expects=None if fault is up else fault is not unresolvable)
+
+    if fault is not unresolvable:
+        password = ":wrong@" if fault is wrong_password else ""
+        async with redis.asyncio.Redis.from_url(own_redis.url.replace("redis://", f"redis://{password}")) as client:
+            reading: Awaitable[bytes] = client.get("job_status:job")
+            _assert_completed(decode_state(await reading), calls=CALLS)
+    _assert_nothing_was_felt(found)
+
+
+@pytest.mark.parametrize("fault", ["up", "refused", "black-holed", "wrong-token"])
+async def test_a_job_feels_nothing_of_a_server(fault: str, tmp_path: Path) -> None:
+    async with mounted(tmp_path) as server, mounted(tmp_path, token="another" * 5) as stranger:
+        async with ChaosProxy(_port(stranger if fault == "wrong-token" else server)) as proxy:
+
+            @asynccontextmanager
+            async def within() -> AsyncIterator[str]:
+                if fault == "refused":
+                    proxy.refuse()
+                elif fault == "black-holed":
+                    proxy.black_hole()
+                yield f"http://127.0.0.1:{proxy.port}/"
+                proxy.point_to(_port(server))
+                proxy.heal()
+
+            found = await _report(within(), calls=REMOTE_CALLS, expects=None if fault == "up" else True)
+
+        stored = (await server.service.store.read(["job"]))["job"]
+        _assert_completed(decode_state(stored.data), calls=REMOTE_CALLS)
+    _assert_nothing_was_felt(found)
+
+
+def _port(server: Mounted) -> int:
+    return urlsplit(server.url).port or 0
+
+
+async def _report(fault: AbstractAsyncContextManager[str], *, calls: int, expects: bool | None) -> dict[str, Any]:
+    """Let a process report within a fault, and return what it found.
+
+    ``expects``: None, that there is no fault; True, that it heals; False, that it stays.
+    """
+    kept = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name and name != "REDIS_URL"}
+    async with fault as url:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM, url, str(calls), "none" if expects is None else "fault"),
+            env=kept | {"PYTHONPATH": str(REPOSITORY), "JOBPROGRESS_TOKEN": TOKEN},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
+        except BaseException:
+            process.kill()
+            raise
+    out, err = await asyncio.wait_for(process.communicate(b"not\n" if expects is False else b"healed\n"), 40)
 
     assert process.returncode == 0, err.decode()
     assert err == b""
-    found, (records, imported) = json.loads(line), json.loads(out)
+    records, imported = json.loads(out)
+    warnings, informed = ([said for level, said in records if level == wanted] for wanted in ("WARNING", "INFO"))
+    assert {level for level, _ in records} <= {"WARNING", "INFO"}
+    assert (len(warnings), len(informed)) == {None: (0, 0), True: (1, 1), False: (1, 0)}[expects], records
     # Imports in the sender's thread take the GIL, the whole switch interval of 5 ms at a time.
     assert imported == []
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def _assert_nothing_was_felt(found: dict[str, Any]) -> None:
     assert found["constructed_s"] <= 0.05
     assert found["p99_ns"] <= 50_000
     # A call that waited for the GIL while others of this process had it shows in the CPU time of the process. One that
     # waited for the store without would have taken its deadline, half a second; less may be the machine's.
     assert found["ours_ns"] <= max(5_000_000, found["control"]["ours_ns"])
     assert found["max_ns"] < max(500_000_000, found["control"]["max_ns"])
-    warnings = [message for level, message in records if level == "WARNING"]
-    informed = [message for level, message in records if level == "INFO"]
-    assert {level for level, _ in records} <= {"WARNING", "INFO"}
-    if fault is up:
-        assert (warnings, informed) == ([], [])
-        return
     assert found["grown_bytes"] <= 2 * 2**20
-    if fault is unresolvable:
-        assert len(warnings) == 1, warnings
-        return
-    assert len(warnings) == len(informed) == 1, records
-    password = ":wrong@" if fault is wrong_password else ""
-    await _assert_completed(own_redis.url.replace("redis://", f"redis://{password}"))
 
 
-async def _assert_completed(url: str) -> None:
-    async with redis.asyncio.Redis.from_url(url) as client:
-        reading: Awaitable[bytes] = client.get("job_status:job")
-        state = decode_state(await reading)
-    assert (state.status.value, state.n) == ("completed", 2 * CALLS)
+def _assert_completed(state: State, *, calls: int) -> None:
+    assert (state.status.value, state.n) == ("completed", 2 * calls)
 
 
 FIRST = """
