@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import fanout, latency, native, reporter, scaling, surroundings, training
+from benchmarks import fanout, faults, latency, native, reporter, scaling, surroundings, training
 from benchmarks.fanout_report import fanout_json, fanout_text
 from benchmarks.generator import GeneratorError
 from benchmarks.peers import ALWAYS, PEERS
@@ -75,7 +75,6 @@ def _add_fanout(parser: argparse.ArgumentParser) -> None:
 def _add_reporter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=reporter.CALLS, help="of each kind, in each of nine rounds")
     parser.add_argument("--timed-calls", type=int, default=1_000_000, help="that are timed one by one")
-    parser.add_argument("--redis-url", help="a Redis that is up, for the figures of a store that is")
     parser.set_defaults(run=_reporter)
 
 
@@ -83,9 +82,8 @@ def _reporter(arguments: argparse.Namespace) -> int:
     if reason := reporter.missing():
         print(f"Not run: {reason}", file=sys.stderr)
         return 2
-    costs = reporter.costs(calls=arguments.calls)
-    felt = reporter.felt(calls=arguments.timed_calls, redis_url=arguments.redis_url)
-    print(reporter.reporter_text(costs, felt))
+    print(reporter.reporter_text(reporter.costs(calls=arguments.calls)), flush=True)
+    print("", faults.felt_text(faults.felt(calls=arguments.timed_calls)), sep="\n")
     return 0
 
 

@@ -1,24 +1,16 @@
-"""What reporting costs the code that reports, beside tqdm and rich, and whether a store that is away can be felt."""
+"""What reporting costs the code that reports, beside tqdm and rich."""
 
 from __future__ import annotations
 
 import io
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from benchmarks.faults import REFUSED
 from benchmarks.figures import table
-from benchmarks.worker import with_project
 
 CALLS: Final = 300_000
-NOWHERE: Final = "redis://127.0.0.1:1/0"
-"""A store that refuses: the sender works, and nothing else does."""
 
 
 class Cost(NamedTuple):
@@ -48,7 +40,7 @@ def costs(*, calls: int = CALLS, rounds: int = 9) -> list[Cost]:
 
     from jupyter_jobprogress import Job, Settings, track
 
-    settings = Settings(url=NOWHERE)
+    settings = Settings(url=REFUSED)  # the sender works, and nothing else does
     job = Job("benchmark", total=1e12, settings=settings, display=False)
     bar = tqdm(total=10**12, file=io.StringIO())
     items = list(range(calls))
@@ -140,58 +132,7 @@ def costs(*, calls: int = CALLS, rounds: int = 9) -> list[Cost]:
     ]
 
 
-class Felt(NamedTuple):
-    """How long calls of ``update`` took while a store was in some state, in microseconds."""
-
-    store: str
-    p50_us: float
-    p99_us: float
-    max_us: float
-    control_max_us: float
-
-
-_TIMED: Final = """
-import json, sys, time
-from jupyter_jobprogress import Job
-calls = int(sys.argv[1])
-
-def timed(call):
-    clock, found = time.perf_counter_ns, [0] * calls
-    for index in range(calls):
-        begun = clock()
-        call()
-        found[index] = clock() - begun
-    return sorted(found)
-
-control = timed(lambda: None)
-job = Job("felt", total=calls, display=False)
-found = timed(job.update)
-job.cancel()
-print(json.dumps([found[calls // 2], found[calls * 99 // 100], found[-1], control[-1]]))
-"""
-
-
-@contextmanager
-def _silent() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-
-
-def felt(*, calls: int = 1_000_000, redis_url: str | None = None) -> list[Felt]:
-    """Time every call of a million, with the store up (where a URL is given), refused and silent."""
-    found = []
-    with _silent() as silent:
-        stores = {"up": redis_url, "refused": NOWHERE, "silent": silent}
-        for store, url in stores.items():
-            if url is not None:
-                environment = with_project(os.environ) | {"JOBPROGRESS_URL": url}
-                command = [sys.executable, "-c", _TIMED, str(calls)]
-                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                found.append(Felt(store, *(value / 1000 for value in json.loads(done.stdout))))
-    return found
-
-
-def reporter_text(costs: list[Cost], felt: list[Felt]) -> str:
+def reporter_text(costs: list[Cost]) -> str:
     """Return what is printed."""
     lines = [
         [
@@ -200,18 +141,10 @@ def reporter_text(costs: list[Cost], felt: list[Felt]) -> str:
         ]
         for cost in costs
     ]
-    rows = [
-        [one.store, f"{one.p50_us:.2f}", f"{one.p99_us:.2f}", f"{one.max_us:.0f}", f"{one.control_max_us:.0f}"]
-        for one in felt
-    ]
     return "\n".join(
         [
             "Over the empty loop, the least of all rounds.",
             "",
             table(["ours", "ns", "theirs", "ns", "ratio", "goal"], lines),
-            "",
-            "Each call of job.update() timed by itself; the control is an empty function in the same process.",
-            "",
-            table(["store", "p50 us", "p99 us", "max us", "control max us"], rows),
         ]
     )
