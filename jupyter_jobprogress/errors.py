@@ -321,7 +321,8 @@ class StoreUnavailableError(StoreError):
         super().__init__(url, reason)
 
     def __str__(self) -> str:
-        return f"Expected an answer from the store {self.url}: {self.reason:.300}. It is tried again by itself."
+        reason = self.reason[:300].rstrip(".")
+        return f"Expected an answer from the store {self.url}: {reason}. It is tried again by itself."
 
 
 class StoreDeniedError(StoreError):
