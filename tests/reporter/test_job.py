@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
+import threading
 import time
 from collections.abc import Callable
 
@@ -49,6 +50,36 @@ def test_what_a_job_counts_and_says_is_in_its_state(settings: Settings, read: Re
     assert state.origin.pid is not None
     assert state.started_at is not None
     assert state.started_at <= state.timestamp
+
+
+class OnDevice:
+    """A scalar of PyTorch or JAX: reading it waits for a device, and its graph holds memory until it is detached."""
+
+    def __init__(self, value: float, *, graph: bool = True) -> None:
+        self.value = value
+        self.graph = graph
+        self.read_in: list[threading.Thread] = []
+
+    def detach(self) -> OnDevice:
+        detached = OnDevice(self.value, graph=False)
+        detached.read_in = self.read_in
+        return detached
+
+    def item(self) -> float:
+        assert not self.graph, "the graph was kept until the scalar was read"
+        self.read_in.append(threading.current_thread())
+        return self.value
+
+
+def test_a_scalar_on_a_device_is_read_by_the_sender(settings: Settings, store: FaultyStore, until: Until) -> None:
+    job, loss = Job("device", settings=settings), OnDevice(0.25)
+
+    job.log(loss=loss)
+
+    until(lambda: store.stored[-1].metrics == {"loss": 0.25} if store.stored else False)
+    assert threading.current_thread() not in loss.read_in
+    job.complete()
+    assert job.wait(5)
 
 
 def test_a_running_job_shows_progress_and_rate(settings: Settings, store: FaultyStore, until: Until) -> None:

@@ -108,7 +108,7 @@ def test_a_heartbeat_brings_back_what_redis_lost(
 def test_a_heartbeat_keeps_a_silent_job_from_expiring(
     redis_server: RedisServer, namespace: str, reporting: Callable[[Settings], Sender], until: Until
 ) -> None:
-    settings = Settings(url=redis_server.url, namespace=namespace, ttl_s=3 * BEAT_S)
+    settings = Settings(url=redis_server.url, namespace=namespace, ttl_s=2 * BEAT_S)
     reporting(settings)
     jobs, before = begun(settings, until)
     key = f"{namespace}:job_status:{jobs[0].id}"
@@ -142,11 +142,11 @@ async def test_a_heartbeat_brings_jobs_to_an_embedded_server_that_began_again(
 REPORTER = """
 import ctypes, sys
 from jupyter_jobprogress import Job
-job = Job(sys.argv[1], heartbeat_s=1)
+job = Job(sys.argv[1], heartbeat_s=0.5)
 job.update(7)
 for line in sys.stdin:
     if line == "hold\\n":
-        ctypes.PyDLL(None).usleep(5_000_000)  # PyDLL keeps the GIL
+        ctypes.PyDLL(None).usleep(2_500_000)  # PyDLL keeps the GIL
 job.complete()
 job.wait(10)
 """
@@ -228,10 +228,10 @@ async def test_a_killed_reporter_is_stalled_then_lost_and_its_next_run_heals_it(
     stalled_s, before = await watcher.until(Liveness.STALLED, within_s=10)
     lost_s, between = await watcher.until(Liveness.LOST, within_s=20)
 
-    # In heartbeats of a second. Of ten seconds these are 30 s and 120 s, and the tolerances are 5 s and 10 s.
+    # Three and twelve heartbeats of half a second; of ten seconds these are 30 s and 120 s. The rest is the machine.
     assert (before, between) == ([Liveness.LIVE, Liveness.STALLED], [Liveness.STALLED, Liveness.LOST])
-    assert 3.0 <= stalled_s <= 3.5
-    assert 12.0 <= lost_s <= 13.0
+    assert 1.5 <= stalled_s <= 2.0
+    assert 6.0 <= lost_s <= 7.0
     second = await start()
     assert (await watcher.until(Liveness.LIVE, within_s=20))[1] == [Liveness.LOST, Liveness.LIVE]
     await asyncio.wait_for(second.communicate(b""), 20)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,31 +121,6 @@ with Job("short"):
     )
 
     assert stored(redis_server, namespace, "short")["status"] == "completed"
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """Give a port that takes connections in and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
-
-
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "http://127.0.0.1:1/", "redis://127.0.0.1:{silent}/0"])
-def test_a_store_that_is_away_holds_the_exit_up_for_two_seconds(url: str, silent_port: int, tmp_path: Path) -> None:
-    _, took_s = run(
-        """
-begun_s = time.monotonic()
-with Job("job", total=1000) as job:
-    for _ in range(1000):
-        job.update()
-        job.report(message="working")
-assert time.monotonic() - begun_s < 1.0
-""",
-        tmp_path,
-        JOBPROGRESS_URL=url.format(silent=silent_port),
-    )
-
-    assert took_s < 2.5 + 1.5  # and the start of an interpreter in development mode
 
 
 def stored(server: RedisServer, namespace: str, job_id: str) -> dict[str, Any]:

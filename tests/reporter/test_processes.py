@@ -265,16 +265,3 @@ async def main():
 
     assert (stored("inside")["status"], stored("inside")["n"]) == ("completed", 40_000)
     assert (stored("async-items")["status"], stored("async-items")["n"]) == ("completed", 50)
-
-
-def test_a_job_is_pickled_without_its_token_for_every_protocol(run: Run) -> None:
-    run(
-        """
-import pickle
-os.environ["JOBPROGRESS_URL"] = "http://127.0.0.1:1/"
-os.environ["JOBPROGRESS_TOKEN"] = "secret-token"
-with Job("secret") as job:
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        assert b"secret-token" not in pickle.dumps(job, protocol)
-""",
-    )
