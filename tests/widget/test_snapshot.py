@@ -44,7 +44,17 @@ def test_a_line_says_what_a_bar_shows() -> None:
 
     assert line == "Train: Running · 42% · 42/100 batch · s · m"
     assert text_line("a", None) == "a: Waiting for the job"
-    assert text_line("a", state(status="failed", error="no memory")) == "a: Failed · 42% · s · no memory"
+    assert text_line("a", state(status="failed", error="no\nmemory", message="")) == "a: Failed · 42% · s · memory"
+
+
+def test_the_end_of_a_job_says_how_long_it_took_and_no_commonplace() -> None:
+    times = {"started_at": "2026-01-01T00:00:00Z", "timestamp": "2026-01-01T00:01:05.5Z"}
+    ended = state(status="completed", progress=1, n=8, total=8, unit="files", stage="complete", message="Job completed")
+
+    assert text_line("a", ended | times) == "a: Completed · 8 files · in 1:05"
+    assert text_line("a", ended | {"timestamp": "soon"}) == "a: Completed · 8 files"
+    failed = state(status="failed", error="no memory", message="Error: no memory") | times
+    assert text_line("a", failed) == "a: Failed · 42% · after 1:05 · s · no memory"
 
 
 def test_html_shows_status_progress_and_message() -> None:
@@ -65,7 +75,7 @@ def test_an_unknown_progress_has_no_bar() -> None:
 def test_hostile_text_stays_text(field: str, text: str) -> None:
     reader = Reader(html(["a"], {"a": state(n=1, **{field: text})}))
 
-    assert reader.tags <= {"div", "strong", "span", "progress"}
+    assert reader.tags <= {"div", "strong", "span", "progress", "pre"}
     assert reader.attributes <= {"style", "value", "max"}
     if field != "status":
         assert "".join(c for c in text if c >= " ") in reader.text
