@@ -57,11 +57,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    if _HOMES[name].startswith("reporter."):
+    layer = _HOMES[name].partition(".")[0]
+    if layer in ("reporter", "widget"):
         from jupyter_jobprogress import _notebook
 
         _notebook.install()
-        _prepare()
+        if layer == "widget":
+            _notebook.install_widget()
+        else:
+            _prepare()
     globals()[name] = value
     return value
 

@@ -1,24 +1,46 @@
-"""Joins the reporter with the notebook: shows a bar when a job starts, and ends what a failed cell left running."""
+"""Joins the reporter with the notebook: shows a bar when a job starts, feeds it, and ends what a failed cell left."""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from jupyter_jobprogress.protocol.messages import decode_state
-from jupyter_jobprogress.reporter import display
+from jupyter_jobprogress.reporter import display, process
+from jupyter_jobprogress.reporter.destination import destination
 from jupyter_jobprogress.reporter.job import Job
 
+if TYPE_CHECKING:
+    from jupyter_jobprogress.widget.bar import JobProgress
+
+HEAR_S: Final = 0.3
+"""Longest that the end of a cell is held up by a store that is slow to say how the cell's jobs ended."""
+
 _tracked: list[Job] = []
+_shown: list[tuple[Job, JobProgress]] = []
 _cells_watched = False
 
 
 def install() -> None:
-    """Fill in the hooks of the reporter. Idempotent; does nothing but that outside a kernel."""
+    """Fill in the hooks of the reporter. Idempotent; does nothing but that."""
     display.on_start = show
     display.on_track = follow_cell
+
+
+def install_widget() -> None:
+    """Fill in the hooks of the widget, which only a notebook imports. Idempotent."""
+    from jupyter_jobprogress.widget import follow, output
+
+    follow.in_store = in_store
+    output.on_display = watch_cells
+
+
+def in_store(job_id: str, take: Callable[[bytes], object]) -> Callable[[], None] | None:
+    """Follow a job in the store that the environment names, over the connection that the jobs of this process have."""
+    settings = destination(None)
+    return None if settings is None else process.sender_for(settings).watch(job_id, take)
 
 
 def kernel_shell() -> Any:
@@ -34,44 +56,46 @@ def show(job: Job) -> None:
         return
     from IPython.display import display as display_output
 
-    from jupyter_jobprogress.widget.bar import JobProgress
+    from jupyter_jobprogress import JobProgress
 
-    bar = JobProgress(job.id, relay=job.in_process)
+    bar = JobProgress(job.id, relay=job.in_process, following=lambda _, take: job.watch(take))
     display_output(bar)  # type: ignore[no-untyped-call]
-    if job.in_process:
-        relay(job, bar.feed)
+    _shown.append((job, bar))
 
 
-def relay(job: Job, feed: Callable[[bytes], object]) -> None:
-    """Hand each state of a job to a bar that no server can feed, until the last one."""
-
-    stops: list[Callable[[], None]] = []
-
-    def take(data: bytes) -> None:
-        feed(data)
-        # Called in another thread, perhaps before ``watch`` has returned: then one more state is fed.
-        if stops and decode_state(data).status.terminal:
-            stops[0]()
-
-    stops.append(job.watch(take))
+def watch_cells() -> None:
+    """Have ``end_cell`` called at the end of each cell from now on."""
+    global _cells_watched
+    shell = kernel_shell()
+    if shell is not None and not _cells_watched:
+        shell.events.register("post_run_cell", end_cell)
+        _cells_watched = True
 
 
 def follow_cell(job: Job) -> None:
     """Remember a job that ``track`` started in this cell: a ``for`` loop cannot tell an error from a ``break``."""
-    global _cells_watched
-    shell = kernel_shell()
-    if shell is None or threading.current_thread() is not threading.main_thread():
-        return
-    if not _cells_watched:
-        shell.events.register("post_run_cell", end_with_cell)
-        _cells_watched = True
-    _tracked.append(job)
+    if kernel_shell() is not None and threading.current_thread() is threading.main_thread():
+        watch_cells()
+        _tracked.append(job)
 
 
-def end_with_cell(result: Any) -> None:
-    """End the tracked jobs of a cell that failed or was interrupted. IPython calls it after each cell."""
+def end_cell(result: Any) -> None:
+    """End the tracked jobs of a cell that failed or was interrupted, and save the bars. IPython calls it."""
     tracked = _tracked[:]
     _tracked.clear()
     error = result.error_before_exec or result.error_in_exec
     for job in tracked:
         job._end_with(error if isinstance(error, BaseException) else None)
+    output = sys.modules.get("jupyter_jobprogress.widget.output")
+    if output is not None:
+        hear_ends()
+        output.end_cell()
+
+
+def hear_ends() -> None:
+    """Wait for the bars to hear from the store how the jobs of this cell ended, so that its output says it."""
+    until_s = time.monotonic() + HEAR_S
+    for job, bar in _shown[:]:
+        if job.closed:
+            bar.wait(max(0.0, until_s - time.monotonic()))
+            _shown.remove((job, bar))

@@ -22,6 +22,7 @@
     ├── UnknownJobError
     ├── SettingsError (also a ValueError)
     ├── NoServerError
+    ├── NotWatchedError
     ├── StoreError
     │   ├── StoreUnavailableError
     │   ├── StoreDeniedError
@@ -303,6 +304,20 @@ class NoServerError(JobProgressError):
         return (
             "Expected to be told where the jobs are, or to find a server of yours that runs here. Set JOBPROGRESS_URL "
             "or REDIS_URL, add --url, or start one with 'jupyter jobprogress serve'."
+        )
+
+
+class NotWatchedError(JobProgressError):
+    """The end of a job was waited for, and nobody follows the job any more, or ever did."""
+
+    def __init__(self, jobs: str) -> None:
+        self.jobs = jobs
+        super().__init__(jobs)
+
+    def __str__(self) -> str:
+        return (
+            f"Expected to see the end of {self.jobs:.200}, but nothing follows it: the bar was closed, or reporting is "
+            "switched off by JOBPROGRESS_DISABLE. Make a new bar."
         )
 
 

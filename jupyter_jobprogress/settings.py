@@ -23,6 +23,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "JOBPROGRESS_SERVER_TOKEN": "Token that opens a standalone server; jupyter jobprogress serve reads it.",
     "JOBPROGRESS_NAMESPACE": "Prefix of all Redis names; empty for the names of the original service.",
     "JOBPROGRESS_DISABLE": "1: jobs run, report nothing and show nothing.",
+    "JOBPROGRESS_IN_JUPYTER": "1: a Jupyter server with this extension started the process. It sets that itself.",
 }
 
 REDIS_SCHEMES: Final = frozenset(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.blocking import BlockingKernelClient
-from jupyter_client.manager import KernelManager, start_new_kernel
+
+from tests.support.kernel import Kernel, running_kernel
 
 MIME_TYPE = "application/vnd.jobprogress.v1+json"
 SETUP = """
@@ -28,41 +25,11 @@ def state(job_id):
 """
 
 
-class Kernel:
-    """A kernel that runs one cell at a time."""
-
-    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
-        self.manager = manager
-        self.client = client
-
-    def run(self, code: str, *, interrupt_on: str | None = None) -> list[dict[str, Any]]:
-        """Run a cell, and return the messages of its output. Interrupts it once it has printed ``interrupt_on``."""
-        outputs = []
-
-        def hook(message: dict[str, Any]) -> None:
-            outputs.append({"type": message["msg_type"], **message["content"]})
-            if interrupt_on is not None and interrupt_on in message["content"].get("text", ""):
-                self.manager.interrupt_kernel()
-
-        self.client.execute_interactive(code, output_hook=hook, timeout=30, allow_stdin=False)
-        return outputs
-
-    def printed(self, code: str) -> str:
-        return "".join(output["text"] for output in self.run(code) if output["type"] == "stream").strip()
-
-
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Kernel]:
-    environment = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name}
-    environment.pop("REDIS_URL", None)
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-    manager, client = start_new_kernel(env=environment)
-    kernel = Kernel(manager, client)
-    kernel.run(SETUP)
-    yield kernel
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-    manager.cleanup_resources()
+    with running_kernel() as kernel:
+        kernel.run(SETUP)
+        yield kernel
 
 
 def test_a_job_shows_its_bar_in_the_cell_that_starts_it(kernel: Kernel) -> None:
@@ -92,7 +59,7 @@ def test_a_bar_without_a_server_is_fed_by_the_kernel(kernel: Kernel) -> None:
     while time.monotonic() < deadline_s:
         message = kernel.client.get_iopub_msg(timeout=10)
         if message["msg_type"] == "comm_msg":
-            states = message["content"]["data"].get("state", {}).get("states", {})
+            states = message["content"]["data"].get("content", {}).get("states", {})
             if states.get("fed", {}).get("status") == "completed":
                 return
     pytest.fail("the bar was not fed the end of its job")

@@ -10,7 +10,7 @@ import { type Known, reduce } from "./reducer";
 /** Where states come from: a server, the kernel, or the output alone. */
 export type Source =
   | { readonly kind: "server"; readonly connection: Connection; readonly server?: ServerLocation }
-  | { readonly kind: "relay"; readonly clock: StoreClock }
+  | { readonly kind: "relay"; readonly clock: StoreClock; readonly why?: string }
   | { readonly kind: "saved" };
 
 /** Attempts after which "Connecting" would be a promise: about ten seconds of backoff. */
@@ -37,6 +37,8 @@ export class Job {
   #missing = false;
   #confirmed = false;
   #everConfirmed = false;
+  /** The kernel has said something. */
+  #heard = false;
   #problem: { readonly code: string; readonly message: string } | null = null;
   #leave: (() => void) | null = null;
   #check: ReturnType<typeof setTimeout> | undefined;
@@ -111,6 +113,7 @@ export class Job {
 
   /** Take a state that the kernel has just sent. */
   relay(state: State): void {
+    this.#heard = true;
     if (this.source.kind === "relay" && state.seq !== undefined) this.source.clock.atLeast(state.seq);
     this.#take(state);
   }
@@ -207,7 +210,7 @@ export class Job {
   }
 
   #link(): Link {
-    if (this.source.kind !== "server") return this.source.kind === "saved" ? "saved" : "live";
+    if (this.source.kind !== "server") return this.source.kind === "relay" && this.#heard ? "live" : "saved";
     const { phase, code, failures, storeUp, polling, offline } = this.source.connection.status;
     if (this.#problem !== null) return this.#problem.code === "forbidden" ? "forbidden" : "refused";
     if (this.#resting) return this.#missing ? "waiting" : "live";

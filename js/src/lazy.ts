@@ -35,6 +35,8 @@ export interface More {
 export interface Live {
   /** The page's server, or what was saved. `url` is that of a server which somebody named. */
   findSource(doc: Document, url: string): Source;
+  /** The page's server if it serves jobs, else the kernel. `inKernel`: no server knows the jobs. */
+  chooseSource(doc: Document, url: string, inKernel: boolean): Promise<Source>;
   snapshot(doc: Document, cards: readonly Card[]): Snapshot;
 }
 

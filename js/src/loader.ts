@@ -19,7 +19,7 @@ type Module = Readonly<Record<string, unknown>>;
 
 interface Bar {
   provide(bundles: Readonly<Record<"live" | "more", () => Promise<unknown>>>): void;
-  readonly default: { render(view: View): () => void };
+  readonly default: { initialize(view: Pick<View, "model">): void; render(view: View): () => void };
 }
 
 const KEY = Symbol.for("jupyter_jobprogress.code");
@@ -37,17 +37,30 @@ function addressOf(code: string): string {
   return address;
 }
 
+async function load(model: Model): Promise<Bar["default"]> {
+  const code = await model.widget_manager.get_model(String(model.get("code")));
+  const bar = addressOf(String(code.get("bar")));
+  const { default: widget, provide }: Bar = await import(/* @vite-ignore */ bar);
+  const bundle = (name: string) => async () => {
+    const text = String(code.get(name)).replaceAll("./bar.js", bar);
+    return ((await import(/* @vite-ignore */ addressOf(text))) as Module).bundle;
+  };
+  provide({ live: bundle("live"), more: bundle("more") });
+  return widget;
+}
+
+// Not awaited: anywidget gives up a model that is not ready in two seconds, and what fails here fails again in `render`.
+function initialize(view: Pick<View, "model">): void {
+  load(view.model).then(
+    (widget) => widget.initialize(view),
+    () => {},
+  );
+}
+
 async function render(view: View): Promise<(() => void) | undefined> {
   const { model, el, signal } = view;
   try {
-    const code = await model.widget_manager.get_model(String(model.get("code")));
-    const bar = addressOf(String(code.get("bar")));
-    const { default: widget, provide }: Bar = await import(/* @vite-ignore */ bar);
-    const bundle = (name: string) => async () => {
-      const text = String(code.get(name)).replaceAll("./bar.js", bar);
-      return ((await import(/* @vite-ignore */ addressOf(text))) as Module).bundle;
-    };
-    provide({ live: bundle("live"), more: bundle("more") });
+    const widget = await load(model);
     return signal?.aborted ? undefined : widget.render(view);
   } catch (error) {
     el.textContent = `The bar of ${model.get("job_ids")} could not be drawn: ${error}`;
@@ -55,4 +68,4 @@ async function render(view: View): Promise<(() => void) | undefined> {
   }
 }
 
-export default { render };
+export default { initialize, render };

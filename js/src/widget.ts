@@ -1,15 +1,16 @@
 /** The anywidget: where no renderer of ours is installed, and where the kernel feeds the bar. */
 
 import { Board } from "./board";
-import { StoreClock } from "./clock";
 import type { Source } from "./job";
 import { loadLive } from "./lazy";
-import { readFilter, readJobIds, readStates } from "./protocol";
+import { isObject, readFilter, readJobIds, readStates } from "./protocol";
 
 interface Model {
   get(name: string): unknown;
-  on(event: string, run: () => void): void;
-  off(event: string, run: () => void): void;
+  on(event: string, run: (content?: unknown) => void): void;
+  off(event: string, run: (content?: unknown) => void): void;
+  /** To the kernel, without a trace in the file. Does nothing where there is none. */
+  send(content: object): void;
 }
 
 interface View {
@@ -19,14 +20,22 @@ interface View {
   readonly signal?: AbortSignal;
 }
 
+/** Choose what brings the states, and tell the kernel whether it has to. */
 async function sourceOf(model: Model, doc: Document): Promise<Source> {
-  if (model.get("relay") === true) return { kind: "relay", clock: new StoreClock(() => performance.now()) };
   const url = model.get("url");
   try {
-    return (await loadLive()).findSource(doc, typeof url === "string" ? url : "");
+    const live = await loadLive();
+    const source = await live.chooseSource(doc, typeof url === "string" ? url : "", model.get("relay") === true);
+    model.send({ transport: source.kind === "server" ? "server" : "kernel" });
+    return source;
   } catch {
     return { kind: "saved" }; // what was saved is better than nothing
   }
+}
+
+/** Called once a model, also where no view is made since our renderer draws the output. */
+function initialize({ model }: { readonly model: Model }): void {
+  void sourceOf(model, document);
 }
 
 function render({ model, el, signal }: View): () => void {
@@ -34,7 +43,7 @@ function render({ model, el, signal }: View): () => void {
   let board: Board | null = null;
   let generation = 0;
   const show = () =>
-    board?.show(readJobIds(model.get("job_ids")), readStates(model.get("states")), readFilter(model.get("table")));
+    board?.show(readJobIds(model.get("job_ids")), readStates(model.get("saved")), readFilter(model.get("table")));
   const rebuild = async () => {
     const mine = ++generation;
     const source = await sourceOf(model, doc);
@@ -44,15 +53,15 @@ function render({ model, el, signal }: View): () => void {
     el.append(board.el);
     show();
   };
-  const take = () => {
-    if (board?.source.kind === "relay") board.relay(readStates(model.get("states")));
-    else show();
+  const hear = (content: unknown) => {
+    if (board?.source.kind === "relay" && isObject(content)) board.relay(readStates(content.states));
   };
-  const listeners: ReadonlyArray<readonly [string, () => void]> = [
+  const listeners: ReadonlyArray<readonly [string, (content?: unknown) => void]> = [
     ["change:job_ids", show],
-    ["change:states", take],
+    ["change:saved", show],
     ["change:relay", rebuild],
     ["change:url", rebuild],
+    ["msg:custom", hear],
   ];
   for (const [event, run] of listeners) model.on(event, run);
   void rebuild();
@@ -66,4 +75,4 @@ function render({ model, el, signal }: View): () => void {
   return end;
 }
 
-export default { render };
+export default { initialize, render };

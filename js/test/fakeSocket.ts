@@ -74,6 +74,7 @@ export function fakeWorld(): void {
   vi.useFakeTimers();
   FakeSocket.all.length = 0;
   vi.stubGlobal("WebSocket", FakeSocket);
+  vi.stubGlobal("fetch", async () => Response.json({ status: "ok" }));
 }
 
 export function leaveWorld(): void {
@@ -99,11 +100,11 @@ export function connect(random = 1): Connection {
   return new Connection("ws://server/jobprogress/ws/jobs", surroundings(random));
 }
 
-export function jupyterPage(): void {
+export function jupyterPage(baseUrl = "/user/ann/"): void {
   const config = document.createElement("script");
   config.id = "jupyter-config-data";
   config.type = "application/json";
-  config.textContent = JSON.stringify({ baseUrl: "/user/ann/", token: "secret" });
+  config.textContent = JSON.stringify({ baseUrl, token: "secret" });
   document.head.append(config);
 }
 

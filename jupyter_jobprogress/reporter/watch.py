@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Iterable
 
 from jupyter_jobprogress.backoff import full_jitter_s
-from jupyter_jobprogress.errors import StoreError
+from jupyter_jobprogress.errors import ProtocolError, StoreDeniedError, StoreError
 from jupyter_jobprogress.protocol.messages import Stored, newer
-from jupyter_jobprogress.reporter.link import Link
+from jupyter_jobprogress.reporter.link import DENIED_RETRY_S, Link
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +43,16 @@ class Watch:
         while True:
             try:
                 await self._follow(link)
+            except StoreDeniedError as exc:
+                _log.debug("Watching job %s: %s", self.job_id, exc)
+                await asyncio.sleep(DENIED_RETRY_S)
             except StoreError as exc:
                 failures += 1
                 _log.debug("Watching job %s: %s", self.job_id, exc)
                 await asyncio.sleep(full_jitter_s(failures, cap_s=10.0))
+            except ProtocolError as exc:
+                _log.warning("Job %s is not followed: %s", self.job_id, exc)
+                return
 
     async def _follow(self, link: Link) -> None:
         subscription = link.subscribe(self)

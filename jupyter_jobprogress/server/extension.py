@@ -67,6 +67,7 @@ class JobProgressExtension(JobProgress, ExtensionApp):
             # Also over an inherited URL: that of another server, in whose terminal this one was started, would lead
             # to states which no page of this server can show.
             exported = kernel_environment(serverapp, self._site.key)
+        exported["JOBPROGRESS_IN_JUPYTER"] = "1"
         self._replaced = {name: os.environ.get(name) for name in exported}
         os.environ.update(exported)
 

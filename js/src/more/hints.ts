@@ -21,7 +21,7 @@ export const HINTS: Readonly<Partial<Record<Shape, string>>> = {
 
 /** What brings the states to this page, and why it is that. */
 export function transport({ source }: Job): string {
-  if (source.kind === "relay") return "Kernel: no server of jobs is in reach of this page.";
+  if (source.kind === "relay") return `Kernel: ${source.why ?? "no server of jobs is in reach of this page."}`;
   if (source.kind === "saved") return "None: no server of jobs is known to this page.";
   const { phase, polling, code, failures } = source.connection.status;
   if (polling)

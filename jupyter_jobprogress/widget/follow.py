@@ -1,0 +1,14 @@
+"""How the kernel learns of states. The widget knows no reporter; ``jupyter_jobprogress/_notebook.py`` fills this in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Take = Callable[[bytes], object]
+"""Called in any thread with each newer state of a job, as the bytes of one JSON object. Must not block or raise."""
+
+Follow = Callable[[str, Take], Callable[[], None] | None]
+"""Follows one job from now on, and returns what stops that, or None where it cannot. Does not block."""
+
+in_store: Follow | None = None
+"""Follows jobs in the store that the environment names; None outside of a notebook's package."""
