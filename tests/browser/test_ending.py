@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.browser.conftest import OpenPage
 from tests.support.browser import MIME_TYPE, NotebookFile
 from tests.support.jupyter import TOKEN, Server
+from tests.support.remote_job import remote_job
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -55,3 +58,30 @@ async def test_the_end_is_frozen_into_the_saved_notebook(
     await notebook.bar(f"{job_id}-good").says("Completed")
     await notebook.bar(f"{job_id}-bad").says("Failed")
     notebook.check_sockets()
+
+
+@pytest.mark.parametrize("app", ["lab"], indirect=True)
+async def test_the_end_is_frozen_after_a_reload_and_without_the_kernel(
+    server: Server, make_file: Callable[[Server], NotebookFile], open_page: OpenPage, job_id: str
+) -> None:
+    file = make_file(server)
+    file.write(file.handover, f"from jupyter_jobprogress import JobProgress\nJobProgress({job_id!r})")
+    notebook = await open_page(server, file)
+    await notebook.run_all()
+    await notebook.bar(job_id).says("Waiting for the job")
+    await notebook.save()
+    kernel = file.kernel()
+
+    async with remote_job(job_id, kernel.environ) as job:
+        await notebook.bar(job_id).says("Running")
+        os.kill(kernel.pid, signal.SIGKILL)
+        await notebook.reload()
+        await notebook.bar(job_id).says("Running")
+        await job.call("fail", error="out of steps")
+        await notebook.bar(job_id).says("Failed")
+    await notebook.save()
+
+    (bundle,) = file.bundles()
+    assert bundle[MIME_TYPE]["states"][job_id]["error"] == "out of steps"
+    assert "out of steps" in "".join(bundle["text/html"])
+    assert "Failed" in "".join(bundle["text/plain"])

@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.support.browser import App, NotebookFile, lab_environment
+from tests.support.browser import MIME_TYPE, App, NotebookFile, lab_environment
 from tests.support.jupyter import Server, jupyter_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -42,5 +42,13 @@ async def test_without_the_renderer_the_widget_draws_and_moves_while_the_kernel_
     await expect(notebook.page.locator(".jobprogress-card")).to_have_count(1)
     await expect(notebook.page.locator(".jobprogress-output")).to_have_count(0)
     file.end_busy_job()
-    await bar.says("Completed")
+    # The kernel has put the end into the output, as it will be in the file.
+    output = notebook.page.locator(".jp-OutputArea-output", has_text=job_id)
+    await expect(output).to_contain_text("Completed")
+    await expect(notebook.page.locator(".jobprogress-card")).to_have_count(0)
     notebook.check_sockets()
+    await notebook.save()
+    (bundle,) = file.bundles()
+    assert bundle[MIME_TYPE]["states"][job_id]["status"] == "completed"
+    assert "Completed" in "".join(bundle["text/html"])
+    assert not [kind for kind in bundle if "widget" in kind]
