@@ -16,6 +16,7 @@ from jupyter_jobprogress.server.kernels import kernel_environment
 from jupyter_jobprogress.server.routes import ROUTES
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.site import Site
+from jupyter_jobprogress.server.sockets import lengthen_queue
 from jupyter_jobprogress.server.traits import JobProgress
 
 
@@ -55,7 +56,8 @@ class JobProgressExtension(JobProgress, ExtensionApp):
         )
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        """Export the environment of kernels. The server listens now, so that its port is known."""
+        """Let many viewers come at once, and export the environment of kernels. The server listens now."""
+        lengthen_queue(serverapp.http_server)
         if not self.kernels_report_here:
             return
         if self.redis_url:

@@ -17,7 +17,6 @@ from jupyter_jobprogress.errors import ForeignHostError, ForeignOriginError, Una
 from jupyter_jobprogress.server.api import HealthHandler
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.grants import EVERYTHING, UserGrant
-from jupyter_jobprogress.server.sockets import Counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +173,7 @@ def alone(core: type[Guarded]) -> type[RequestHandler]:
     """Return a handler class with all that ``core`` does, for the standalone server."""
     if issubclass(core, WebSocketHandler):
         added = {"check_origin": PlainHandler.check_origin, "token_in_query": True}
-        return type(f"Plain{core.__name__}", (Counted, core, PlainHandler), added)
+        return type(f"Plain{core.__name__}", (core, PlainHandler), added)
     if core is HealthHandler:
         core = OpenHealthHandler
     return type(f"Plain{core.__name__}", (core, PlainHandler), {})

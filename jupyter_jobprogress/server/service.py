@@ -14,6 +14,7 @@ from jupyter_jobprogress.server.grants import Grant
 from jupyter_jobprogress.server.keeper import TICK_S, Keeper, Rota
 from jupyter_jobprogress.server.limits import Door
 from jupyter_jobprogress.server.mailbox import Outlet
+from jupyter_jobprogress.server.open_sockets import OpenSockets
 from jupyter_jobprogress.server.reporters import Reporters
 from jupyter_jobprogress.server.session import Session
 from jupyter_jobprogress.settings import Settings
@@ -43,6 +44,7 @@ class Service:
         self.metrics = self.fanout.metrics
         self._door = Door(settings)
         self._sessions: dict[Session, tuple[Outlet, str]] = {}
+        self.sockets = OpenSockets()
         self._closing: set[asyncio.Task[None]] = set()
         self._complained_s = -COMPLAIN_EVERY_S
         self._pings = Rota(settings.ping_interval_s, Session.ping)

@@ -25,7 +25,7 @@ from jupyter_jobprogress.server.routes import ROUTES
 from jupyter_jobprogress.server.running import Running, announce
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.site import Site
-from jupyter_jobprogress.server.sockets import OpenSockets, listen, tls, unlink
+from jupyter_jobprogress.server.sockets import listen, tls, unlink
 from jupyter_jobprogress.server.traits import JobProgress
 
 GOODBYE_S: Final = 2.0
@@ -118,10 +118,10 @@ class JobProgressServer(JobProgress, JupyterApp):
         context = tls(self.certfile, self.keyfile)
         listening = listen(host=self.host, port=self.port, path=self.socket, reuse_port=self.reuse_port)
         port = 0 if self.socket else listening[0].getsockname()[1]
-        stop, sockets = asyncio.Event(), OpenSockets()
+        stop = asyncio.Event()
         service = Service(self.service_settings())
         http = HTTPServer(
-            self.application(service, token, sockets),
+            self.application(service, token),
             ssl_options=context,
             max_body_size=BODY_BYTES,
             max_header_size=16 * 1024,
@@ -139,11 +139,11 @@ class JobProgressServer(JobProgress, JupyterApp):
             file.unlink(missing_ok=True)
             http.stop()
             await service.close()
-            await sockets.gone(within_s=GOODBYE_S)
+            await service.sockets.gone(within_s=GOODBYE_S)
             await http.close_all_connections()
             unlink(self.socket)
 
-    def application(self, service: Service, token: str, sockets: OpenSockets) -> Application:
+    def application(self, service: Service, token: str) -> Application:
         """Return the Tornado application: every route below the base URL, and nothing beside it."""
         root = f"/{self.base_url.strip('/')}/".replace("//", "/")
         names = {self.host, *self.allow_host, urlsplit(self.public_url).hostname or ""}
@@ -160,7 +160,6 @@ class JobProgressServer(JobProgress, JupyterApp):
             default_handler_args={"site": site},
             log_function=log_request,
             door=door,
-            open_sockets=sockets,
             page=Path(__file__).with_name("page.html").read_bytes(),
         )
 

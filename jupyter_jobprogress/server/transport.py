@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Final
 
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
-from tornado.websocket import WebSocketHandler
+from tornado.iostream import SSLIOStream, StreamClosedError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
 from jupyter_jobprogress.protocol.codes import CloseCode
 from jupyter_jobprogress.protocol.limits import FRAME_BYTES
@@ -26,30 +29,71 @@ DRAIN_S: Final = 15.0
 LAST_WORDS: Final = 100
 """Frames that a client may still send once it was told to go; with more it is not waited for."""
 
+_NO_REQUEST: Final = Context()
+"""What all wires read in. That of a request would keep it: Jupyter puts the handler into it."""
+
 _log = logging.getLogger(__name__)
 
 
+class Protocol(WebSocketProtocol13):
+    """Tornado's protocol, in which a socket lets go of the request that opened it.
+
+    Tornado reads frames within the request: eight suspended coroutines, the handler, headers and arguments stay as long
+    as the socket is open, two thirds of what an idle viewer takes. Here a task of the wire reads, and the request ends
+    with its handshake.
+    """
+
+    async def _receive_frame_loop(self) -> None:
+        assert isinstance(self.handler, Wire)
+        self.handler.read(super()._receive_frame_loop())
+
+
 class Wire(Outlet):
-    """Writes whole frames to a socket, at most one write at a time.
+    """Writes whole frames to a socket, at most one write at a time, and passes on what comes.
 
     A stream that does not write has an empty buffer, so that a frame may go to the socket itself: ``IOStream.write``
     makes a future and turns of the event loop for each. The stream takes what the socket did not, keeps the order, and
     is where Tornado's own pongs and close frames wait. Frames never mix: no frame starts while the stream writes.
     """
 
-    __slots__ = ("_alive", "_handler", "_late", "_open", "_service", "_socket", "_stream", "_words", "session")
+    __slots__ = (
+        "_alive",
+        "_late",
+        "_open",
+        "_protocol",
+        "_reading",
+        "_service",
+        "_socket",
+        "_stream",
+        "_words",
+        "session",
+    )
 
-    def __init__(self, handler: WebSocketHandler, stream: IOStream, service: Service) -> None:
-        self._handler = handler
-        self._stream = stream
+    def __init__(self, protocol: Protocol, service: Service) -> None:
+        self._protocol = protocol
+        self._stream = protocol.stream
         self._service = service
         # Encrypted bytes are made by the stream alone.
-        self._socket = None if isinstance(stream, SSLIOStream) else stream.socket
+        self._socket = None if isinstance(self._stream, SSLIOStream) else self._stream.socket
         self._late: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._open = True
         self._alive = True
         self._words = 0
         self.session: Session | None = None
+        service.sockets.add(self)
+
+    def read(self, frames: Coroutine[Any, Any, None]) -> None:
+        """Begin to read. The task ends with the socket."""
+        self._reading = asyncio.create_task(frames, context=_NO_REQUEST)
+        self._reading.add_done_callback(self._read, context=_NO_REQUEST)
+
+    def _read(self, reading: asyncio.Task[None]) -> None:
+        # Tornado's request would do this: a message that cannot be is the end of a socket, without a word in the log.
+        if reading.cancelled() or (error := reading.exception()) is not None:
+            self._protocol.on_connection_close()
+            if not reading.cancelled() and not isinstance(error, ValueError):
+                _log.error("Reading from a viewer failed", exc_info=error)
 
     def send(self, frames: bytes) -> bool:
         stream = self._stream
@@ -77,30 +121,49 @@ class Wire(Outlet):
             self._stream.close()
         elif self._open and not self._stream.writing():
             self._alive = False
-            self._handler.ping()
-
-    def heard(self) -> None:
-        """Note a sign of life."""
-        self._alive = True
+            with suppress(WebSocketClosedError):
+                self._protocol.write_ping(b"")
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self._open:
             self._open = False
             self._socket = None
             # Tornado gives the closing handshake 5 s, then closes the connection.
-            self._handler.close(code, reason)
+            self._protocol.close(code, reason)
 
-    def babbles(self) -> None:
+    # What Tornado's protocol tells whom it belongs to.
+
+    async def on_message(self, message: str | bytes) -> None:
+        self._alive = True
+        if self.session is None or self.session.stopped:
+            self._babbles()
+        else:
+            await self.session.handle(message)
+
+    def on_ping(self, data: bytes) -> None:
+        # Up to Tornado 6.5 every ping is answered at once, whether the answers are read or not.
+        if self.session is None or not self.session.allows():
+            self._babbles()
+
+    def on_pong(self, data: bytes) -> None:
+        self._alive = True
+
+    def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
+        self._open = False
+        self._socket = None
+        self._done()
+        self._service.sockets.discard(self)
+        if self.session is not None:
+            self._service.close_session(self.session)
+
+    def log_exception(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        _log.error("A message of a viewer failed", exc_info=error)
+
+    def _babbles(self) -> None:
         """Count what comes after the end; one who goes on and on is cut off."""
         self._words += 1
         if self._words > LAST_WORDS:
             self._stream.close()
-
-    def gone(self) -> None:
-        """Forget the socket."""
-        self._open = False
-        self._socket = None
-        self._done()
 
     def _follow(self, rest: bytes) -> None:
         """Let the stream write, and watch over it if that takes time."""
@@ -140,7 +203,6 @@ class SessionSocket(WebSocketHandler):
     _grant: Grant | None = None
     _who = ""
     _job_id: str | None = None
-    _wire: Wire | None = None
 
     def expect(self, grant: Grant, *, who: str, job_id: str | None) -> None:
         """Say what the other end may do, and whose socket it is: the name of a user, or an address."""
@@ -167,37 +229,24 @@ class SessionSocket(WebSocketHandler):
         # Off: 140 KiB a socket, and frames could not be shared between viewers.
         return None
 
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        protocol = super().get_websocket_protocol()
+        if isinstance(protocol, WebSocketProtocol13):
+            return Protocol(self, mask_outgoing=False, params=protocol.params)
+        return protocol
+
     async def open(self, *_: str, **__: str) -> None:
         assert self._grant is not None, "expect() comes first"
-        assert self.ws_connection is not None
-        assert self.ws_connection.stream is not None
+        protocol = self.ws_connection
+        assert isinstance(protocol, Protocol)
         self.set_nodelay(True)
-        wire = self._wire = Wire(self, self.ws_connection.stream, self._service)
+        wire = protocol.handler = Wire(protocol, self._service)
+        self.ws_connection = None
+        self.ui.clear()  # it refers back to the handler, which would wait for the garbage collector
         wire.session = self._service.open_session(grant=self._grant, outlet=wire, who=self._who, job_id=self._job_id)
         if wire.session is not None:
-            await wire.session.start()
-
-    async def on_message(self, message: str | bytes) -> None:
-        if (wire := self._wire) is None:
-            return
-        wire.heard()
-        if wire.session is None or wire.session.stopped:
-            wire.babbles()
-        else:
-            await wire.session.handle(message)
-
-    def on_ping(self, data: bytes) -> None:
-        # Up to Tornado 6.5 every ping is answered at once, whether the answers are read or not.
-        if (wire := self._wire) is not None and (wire.session is None or not wire.session.allows()):
-            wire.babbles()
-
-    def on_pong(self, data: bytes) -> None:
-        if self._wire is not None:
-            self._wire.heard()
-
-    def on_close(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.gone()
-            if wire.session is not None:
-                self._service.close_session(wire.session)
+            try:
+                await wire.session.start()
+            except BaseException:
+                wire.on_ws_connection_close()  # Tornado only calls it once frames are read
+                raise

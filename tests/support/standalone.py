@@ -18,7 +18,7 @@ from tornado.web import Application
 
 from jupyter_jobprogress.server.running import Running
 from jupyter_jobprogress.server.service import Service
-from jupyter_jobprogress.server.sockets import OpenSockets, listen
+from jupyter_jobprogress.server.sockets import listen
 from jupyter_jobprogress.server.standalone import JobProgressServer
 from jupyter_jobprogress.server.ticket_key import TicketKey
 from tests.support.jupyter import isolated_environment
@@ -96,7 +96,7 @@ async def mounted(folder: Path, **traits: Any) -> AsyncIterator[Mounted]:
     traits = {"token": TOKEN, "database": "", "ticket_key_file": str(folder / "ticket.key")} | traits
     server = JobProgressServer(**traits)
     service = Service(server.service_settings())
-    application = server.application(service, server.token, OpenSockets())
+    application = server.application(service, server.token)
     http = HTTPServer(application)
     sockets = listen(host="127.0.0.1", port=0, path="", reuse_port=False)
     http.add_sockets(sockets)
