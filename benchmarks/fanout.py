@@ -65,7 +65,7 @@ class Run:
                         continue
                     self._progress(f"repetition {repetition + 1} of {plan.repetitions}: {row}, {peer}")
                     try:
-                        figures = self._measure(ROWS[row], PEERS[peer])
+                        figures = self._measure(row, PEERS[peer])
                     except (StartError, GeneratorError, Impossible) as exc:
                         self.failures[f"{row}, {peer}"] = str(exc)
                     else:
@@ -75,11 +75,11 @@ class Run:
     def _takes_part(self, row: Row, peer: Peer) -> bool:
         return peer.is_product or not row.products_only
 
-    def _measure(self, row: Row, peer: Peer) -> Figures:
-        start = peer.start_many if row.many_jobs and peer.start_many else peer.start
+    def _measure(self, row: str, peer: Peer) -> Figures:
+        start = peer.starts.get(row, peer.start)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
             # A Redis for each, too: what one server left there must not be another's load.
             redis_url = stack.enter_context(servers.redis_server(folder))
             target = stack.enter_context(start(folder, redis_url, core=self.cores.server))
-            return row.measure(Stand(peer, target, redis_url, self.cores, folder, self._plan.scale))
+            return ROWS[row].measure(Stand(peer, target, redis_url, self.cores, folder, self._plan.scale))

@@ -16,6 +16,9 @@ READY_S: Final = 60.0
 CUT_S: Final = 8.0
 """How long a server may take after the last update before the rest of its backlog is computed from its rate."""
 
+KEPT_UP_MS: Final = 100.0
+"""A server that has told the last viewer of the end within this time had no backlog: it could do more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
@@ -46,7 +49,10 @@ def deliver(stand: Stand, load: Load) -> Figures:
         "lossless": int(load.interval_ms is None),
         **plan,
     }
-    with stand.viewers(viewers=load.viewers, interval_ms=load.interval_ms, **options) as generator:
+    # Ready is who has the state: one who was greeted may not be subscribed yet, where many come at once.
+    stand.publish_first(**plan)
+    holding = {"interval_ms": load.interval_ms, "hold_state": stand.peer.has_state}
+    with stand.viewers(viewers=load.viewers, **holding, **options) as generator:
         opened = generator.ready(READY_S)
         stand.await_subscriptions(load.jobs, load.job)
         generator.go()
@@ -69,7 +75,7 @@ def deliver(stand: Stand, load: Load) -> Figures:
         if found.core > 0.5 and values["delivered_per_s"]:
             values["end_ms"] = (waited_s + values["lost"] / values["delivered_per_s"]) * 1000
             notes[-1] += "; its time is computed from the rate"
-    return Figures(values, found.limit(complete=not seen.without_end), found.neighbours, notes)
+    return Figures(values, found.limit(complete=values["end_ms"] <= KEPT_UP_MS), found.neighbours, notes)
 
 
 def _values(seen: Seen, found: Window) -> dict[str, float]:

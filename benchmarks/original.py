@@ -27,7 +27,8 @@ KEEPALIVE_S = 30.0
 class ConnectionManager:
     """The viewers of each job, and the task that listens for it while it has any."""
 
-    def __init__(self, redis_url: str, max_connections: int | None = None) -> None:
+    def __init__(self, redis_url: str, max_connections: int | None = None, *, with_state: bool = False) -> None:
+        self._with_state = with_state
         self._redis = redis.from_url(redis_url, decode_responses=True, max_connections=max_connections)
         self._viewers: dict[str, list[WebSocket]] = {}
         self._listeners: dict[str, asyncio.Task[None]] = {}
@@ -38,6 +39,8 @@ class ConnectionManager:
         if job_id not in self._listeners:
             self._listeners[job_id] = asyncio.create_task(self._listen(job_id))
         await viewer.send_json(_notice(job_id, "connected", "Connected to job progress stream"))
+        if self._with_state and (state := await self._redis.get(f"job_status:{job_id}")):
+            await viewer.send_json(json.loads(state))
 
     async def disconnect(self, job_id: str, viewer: WebSocket) -> None:
         viewers = self._viewers.get(job_id, [])
@@ -79,9 +82,9 @@ def _notice(job_id: str, kind: str, text: str) -> dict[str, str]:
     return {"type": kind, "job_id": job_id, "message": text, "timestamp": datetime.now(UTC).isoformat()}
 
 
-def create_app(redis_url: str, max_connections: int | None = None) -> FastAPI:
+def create_app(redis_url: str, max_connections: int | None = None, *, with_state: bool = False) -> FastAPI:
     """Make the service with its one path, ``/ws/jobs/{job_id}``."""
-    manager = ConnectionManager(redis_url, max_connections)
+    manager = ConnectionManager(redis_url, max_connections, with_state=with_state)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -114,10 +117,12 @@ def main() -> None:
     parser.add_argument("--port-file", required=True, type=Path)
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--max-connections", type=int, help="most connections to Redis, one a job; default: redis-py's")
+    parser.add_argument("--with-state", action="store_true", help="send a viewer the present state; it did not")
     arguments = parser.parse_args()
     listening = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
     arguments.port_file.write_text(f"{listening.getsockname()[1]}\n")
-    config = uvicorn.Config(create_app(arguments.redis_url, arguments.max_connections), log_level="warning")
+    app = create_app(arguments.redis_url, arguments.max_connections, with_state=arguments.with_state)
+    config = uvicorn.Config(app, log_level="warning")
     uvicorn.Server(config).run(sockets=[listening])
 
 

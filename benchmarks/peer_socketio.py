@@ -20,7 +20,9 @@ _EVENT = "progress"
 def create_app(redis_url: str) -> Any:
     """Make the service: a viewer sends ``subscribe`` with the id of a job."""
     server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[], http_compression=False)
-    client: Any = redis.from_url(redis_url, decode_responses=True)
+    # Viewers who come at once wait for a connection: the pool that is made by default fails at 100.
+    pool = redis.BlockingConnectionPool.from_url(redis_url, decode_responses=True, max_connections=20, timeout=None)
+    client: Any = redis.Redis(connection_pool=pool)
 
     async def subscribe(sid: str, job_id: str) -> None:
         state = await client.get(f"job_status:{job_id}")

@@ -49,7 +49,9 @@ async def _listen(client: redis.Redis) -> None:
 
 
 async def _serve(redis_url: str, listening: socket.socket) -> None:
-    client: Any = redis.from_url(redis_url, decode_responses=True)
+    # Viewers who come at once wait for a connection: the pool that is made by default fails at 100.
+    pool = redis.BlockingConnectionPool.from_url(redis_url, decode_responses=True, max_connections=20, timeout=None)
+    client: Any = redis.Redis(connection_pool=pool)
     HTTPServer(Application([(r"/ws/jobs/(.+)", Watch, {"client": client})])).add_socket(listening)
     await _listen(client)
 

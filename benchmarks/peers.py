@@ -11,9 +11,9 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,13 +33,13 @@ class Peer:
     """How a server is started, and how a viewer of it talks. The texts are options of the load generator.
 
     ``has_state``: a viewer gets the present state when it comes. ``posts``: the path for updates, where they do not
-    come over Redis. ``start_many``: how it is started for a thousand jobs, where that is another way.
+    come over Redis. ``starts``: how it is started for a row of the table, where that is another way.
     """
 
     name: str
     title: str
     start: Callable[..., AbstractContextManager[Target]]
-    start_many: Callable[..., AbstractContextManager[Target]] | None = None
+    starts: Mapping[str, Callable[..., AbstractContextManager[Target]]] = field(default_factory=dict)
     missing: Callable[[], str | None] = _nothing
     path: str = "/ws/jobs/%s"
     greeting: str = CONNECTED
@@ -145,6 +145,8 @@ def _missing_socketio() -> str | None:
     return "socketio needs python-socketio: pip install python-socketio 'uvicorn[standard]'" if names else None
 
 
+_MORE_CONNECTIONS: Final = ("--max-connections", "20000")
+
 PEERS: Final = {
     peer.name: peer
     for peer in (
@@ -160,8 +162,12 @@ PEERS: Final = {
             name="original",
             title="the original design on FastAPI",
             start=servers.original,
-            # A connection for each job: redis-py's pool ends at 100.
-            start_many=functools.partial(servers.original, arguments=("--max-connections", "20000")),
+            starts={
+                # A connection for each job: redis-py's pool ends at 100.
+                "jobs": functools.partial(servers.original, arguments=_MORE_CONNECTIONS),
+                # It sends no state; here it does, or there would be nothing to compare.
+                "connect": functools.partial(servers.original, arguments=(*_MORE_CONNECTIONS, "--with-state")),
+            },
             missing=surroundings.missing_original,
             has_state=False,
         ),

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from benchmarks.cores import memory_kib
 from benchmarks.load import READY_S, Load, deliver
@@ -67,7 +67,6 @@ class Row:
     measure: Callable[[Stand], Figures]
     goals: tuple[Goal, ...]
     products_only: bool = False
-    many_jobs: bool = False
 
 
 _DELIVERY: Final = ("cpu_us", "delivered_per_s", "p50_ms", "p99_ms", "end_ms", "lost", "core")
@@ -165,13 +164,10 @@ def _reads(stand: Stand) -> int:
 
 def connect(stand: Stand) -> Figures:
     """All at once; a viewer holds its state when it has it. Where none is sent, being connected must do."""
-    if not stand.peer.posts:
-        stand.publish(job="hot", rate=100, count=0, warm_up=1, end=0)
+    stand.publish_first()
     reads = _reads(stand)
-    more: dict[str, Any] = {"greeting": '"sent_ns":', "ready": ""} if stand.peer.has_state else {}
-    if stand.peer.socketio:
-        more = {"ready": '"sent_ns":'}
-    with window(stand) as found, stand.viewers(viewers=1000, **more) as generator:
+    has_state = stand.peer.has_state or "connect" in stand.peer.starts
+    with window(stand) as found, stand.viewers(viewers=1000, hold_state=has_state) as generator:
         opened = generator.ready(READY_S)
     values = {
         "seconds": opened.elapsed_s,
@@ -179,7 +175,7 @@ def connect(stand: Stand) -> Figures:
         "viewer_us": found.server_s * 1e6 / max(opened.ready, 1),
         "failed": float(opened.failed + opened.closed),
     }
-    notes = [] if stand.peer.has_state else ["it sends no present state: connected counts as held"]
+    notes = [] if has_state else ["it sends no present state: connected counts as held"]
     limit = "its core" if found.server_s > 0.8 * opened.elapsed_s else "handshakes that wait to be accepted"
     return Figures(values, limit, found.neighbours, [*wrong(opened), *notes])
 
@@ -198,8 +194,7 @@ def restart(stand: Stand) -> Figures:
     """Kill the server under 2,000 viewers and start it again: they come back with full-jitter backoff."""
     if not stand.peer.restarts:
         raise Impossible("its restart is not prepared here")
-    if not stand.peer.posts:
-        stand.publish(job="hot", rate=100, count=0, warm_up=1, end=0)
+    stand.publish_first()
     viewers = 2000
 
     with stand.viewers(viewers=viewers, reconnect=1, probe_ms=50) as generator:
@@ -277,7 +272,6 @@ ROWS: Final = {
         "1,000 jobs x 1 viewer x 10 updates/s",
         jobs,
         (Goal("cpu_us", 0.45, "original"), Goal("lost", 0)),
-        many_jobs=True,
     ),
     "one": Row(
         "one job, one viewer, 100 updates/s",

@@ -22,6 +22,9 @@ from benchmarks.worker import ROOT, with_project
 START_S: Final = 60.0
 STOP_S: Final = 15.0
 
+ONE_ADDRESS: Final = {"max_viewers_per_user": 10_000, "requests_per_s": 1000}
+"""Settings of the product: all viewers here come from one address, and are no one user. All other limits are left."""
+
 
 class StartError(Exception):
     """A server that is needed did not start. Says which, and what it logged."""
@@ -78,7 +81,7 @@ def product(folder: Path, redis_url: str, *, core: int | None, again: Target | N
             "jpserver_extensions": {"jupyter_jobprogress": True},
         },
         "IdentityProvider": {"token": token},
-        "JobProgress": {"redis_url": redis_url},
+        "JobProgress": {"redis_url": redis_url, **ONE_ADDRESS},
     }
     (folder / "jupyter_config_dir" / "jupyter_server_config.json").write_text(json.dumps(config))
     log = folder / "jupyter.log"
@@ -107,6 +110,7 @@ def standalone(folder: Path, redis_url: str, *, core: int | None, again: Target 
     token = again.headers["Authorization"].removeprefix("token ") if again else secrets.token_hex(16)
     options = {"host": "127.0.0.1", "port": port, "token": token, "redis-url": redis_url}
     command = [str(standalone_binary()), "serve", *(f"--{name}={value}" for name, value in options.items())]
+    command += [f"--JobProgress.{name}={value}" for name, value in ONE_ADDRESS.items()]
     log = folder / "standalone.log"
     with process_of(command, log, _own_home(folder), core=core) as process:
         wait_until(lambda: listens(port), process, log)
