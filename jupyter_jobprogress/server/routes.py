@@ -7,6 +7,7 @@ from typing import Final
 from jupyter_jobprogress.protocol.names import JOB_PATH
 from jupyter_jobprogress.server.api import CancelHandler, HealthHandler, JobHandler, JobsHandler, MetricsHandler
 from jupyter_jobprogress.server.auth import Guarded
+from jupyter_jobprogress.server.openapi import OpenApiHandler
 from jupyter_jobprogress.server.tickets import TicketsHandler
 from jupyter_jobprogress.server.updates import UpdatesHandler
 from jupyter_jobprogress.server.websocket import JobSocket, JobsSocket
@@ -19,6 +20,7 @@ ROUTES: Final[tuple[tuple[str, type[Guarded]], ...]] = (
     (rf"api/jobs/{JOB_PATH}/updates", UpdatesHandler),
     (rf"api/jobs/{JOB_PATH}/cancel", CancelHandler),
     (r"api/tickets", TicketsHandler),
+    (r"api/openapi\.json", OpenApiHandler),
     (r"health", HealthHandler),
     (r"metrics", MetricsHandler),
 )
