@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_jobprogress._version import __version__
 
 if TYPE_CHECKING:
+    from jupyter_jobprogress.client.watching import get_status, wait, watch
     from jupyter_jobprogress.errors import JobCancelled, JobProgressError
     from jupyter_jobprogress.protocol.state import State, Status
     from jupyter_jobprogress.reporter.decorator import track_job
@@ -31,9 +32,12 @@ _HOMES = {
     "State": "protocol.state",
     "Status": "protocol.state",
     "current_job": "reporter.job",
+    "get_status": "client.watching",
     "jobs": "widget.table",
     "track": "reporter.track",
     "track_job": "reporter.decorator",
+    "wait": "client.watching",
+    "watch": "client.watching",
 }
 
 __all__ = [
@@ -47,9 +51,12 @@ __all__ = [
     "Status",
     "__version__",
     "current_job",
+    "get_status",
     "jobs",
     "track",
     "track_job",
+    "wait",
+    "watch",
 ]
 
 

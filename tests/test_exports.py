@@ -21,9 +21,12 @@ def test_the_public_names_are_these() -> None:
         "Status",
         "__version__",
         "current_job",
+        "get_status",
         "jobs",
         "track",
         "track_job",
+        "wait",
+        "watch",
     ]
     assert jupyter_jobprogress.__all__ == sorted(jupyter_jobprogress.__all__)
 

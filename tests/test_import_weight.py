@@ -22,6 +22,7 @@ CLIENTS = ("redis", "websockets", "sqlite3")
             "from jupyter_jobprogress import ProgressReporter; ProgressReporter('redis://127.0.0.1:1')",
             JUPYTER + CLIENTS,
         ),
+        ("from jupyter_jobprogress import get_status, wait, watch", (*JUPYTER, *CLIENTS, "rich")),
         ("from jupyter_jobprogress import Job\nwith Job('a') as job: pass\njob.wait(5)", (*JUPYTER, "redis")),
         (
             "from jupyter_jobprogress.cli.main import parser; parser()",
@@ -42,7 +43,7 @@ CLIENTS = ("redis", "websockets", "sqlite3")
             ),
         ),
     ],
-    ids=["package", "names", "reporter", "job", "command", "server"],
+    ids=["package", "names", "reporter", "clients", "job", "command", "server"],
 )
 def test_nothing_is_loaded_that_is_not_used(script: str, absent: tuple[str, ...]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("JOBPROGRESS_URL", "REDIS_URL")}

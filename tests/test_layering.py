@@ -15,6 +15,7 @@ LAYERS: list[set[str]] = [
     {"settings"},
     {"store"},
     {"reporter", "server", "widget"},
+    {"client"},
     {"integrations", "cli"},
     {"_notebook", "__main__"},
     {"__init__"},

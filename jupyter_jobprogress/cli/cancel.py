@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from jupyter_jobprogress.cli.exits import Exit
-from jupyter_jobprogress.cli.running import complain, find
+from jupyter_jobprogress.cli.running import complain
+from jupyter_jobprogress.client.places import find
 from jupyter_jobprogress.store import connect
 
 

@@ -6,9 +6,9 @@ from argparse import Namespace
 
 from jupyter_jobprogress.cli import show
 from jupyter_jobprogress.cli.exits import Exit
-from jupyter_jobprogress.cli.running import find
+from jupyter_jobprogress.client.follow import read_state
+from jupyter_jobprogress.client.places import find
 from jupyter_jobprogress.errors import InvalidArgumentError
-from jupyter_jobprogress.protocol.messages import decode_state
 from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.store import connect
 
@@ -26,7 +26,7 @@ async def command(options: Namespace) -> Exit:
                 if options.json:
                     print(stored.data.decode())
                 else:
-                    state = decode_state(stored.data)
+                    state = read_state(stored)
                     condition = show.condition(state, now_us=store.now_us())
                     print(f"{state.job_id:<30} {condition:<10} {show.percent(state):>5}  {show.words(state)}".rstrip())
             left -= len(page.jobs)

@@ -7,7 +7,8 @@ from argparse import Namespace
 import msgspec
 
 from jupyter_jobprogress.cli.exits import Exit
-from jupyter_jobprogress.cli.running import complain, find
+from jupyter_jobprogress.cli.running import complain
+from jupyter_jobprogress.client.places import find
 from jupyter_jobprogress.errors import InvalidArgumentError, JobProgressError, ProtocolError, SettingsError
 from jupyter_jobprogress.protocol.messages import Outcome, Receipt, decode_update
 from jupyter_jobprogress.protocol.names import check_job_id

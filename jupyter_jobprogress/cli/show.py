@@ -1,33 +1,129 @@
-"""States as lines of text. What a job says is cut, and stripped of what would move a terminal's cursor."""
+"""States as text for a terminal. What a job says is cut, and stripped of what would move the terminal's cursor."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from jupyter_jobprogress.protocol.liveness import Liveness, liveness
 from jupyter_jobprogress.protocol.payload import text
-from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.protocol.state import State, Status
 
 _TEXT_BYTES = 300
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def percent(state: State) -> str:
-    """Return the progress as a percentage; empty where the amount of work is unknown."""
-    return "" if state.progress is None else f"{int(state.progress * 100)} %"
+    """Return the progress as a percentage, cut; empty where the amount of work is unknown."""
+    # 0.29 * 100 is 28.999999999999996: without the tiny addend it would be cut to 28.
+    return "" if state.progress is None else f"{int(state.progress * 100 + 1e-9)} %"
+
+
+def clean(said: str) -> str:
+    """Return what a job said, on one line."""
+    return text(said, _TEXT_BYTES).replace("\n", " ")
 
 
 def words(state: State) -> str:
     """Return what a job says of itself on one line: its error, or its stage and message."""
-    parts = [state.error] if state.error else [state.stage, state.message]
-    return ": ".join(text(part, _TEXT_BYTES).replace("\n", " ") for part in parts if part)
+    return clean(state.error) if state.error else ": ".join(part for part in (stage(state), message(state)) if part)
+
+
+def stage(state: State) -> str:
+    """Return the stage; empty where it only says again that the job completed."""
+    return "" if _echoes(state, state.stage) else clean(state.stage)
+
+
+def message(state: State) -> str:
+    """Return the message; empty where it only says again that the job completed."""
+    return "" if _echoes(state, state.message) else clean(state.message)
+
+
+def _echoes(state: State, said: str) -> bool:
+    # What reporters put there when they have nothing to say.
+    return state.status is Status.COMPLETED and said in ("complete", "Job completed")
 
 
 def condition(state: State, *, now_us: int) -> str:
     """Return the status, or that nothing is heard of the job any more."""
-    silence_s = 0.0 if state.seq is None else (now_us - state.seq) / 1e6
-    found = liveness(state.status, silence_s=silence_s, heartbeat_s=state.heartbeat_s)
+    found = liveness(state.status, silence_s=silence_s(state, now_us=now_us), heartbeat_s=state.heartbeat_s)
     return str(state.status if found is Liveness.LIVE else found)
+
+
+def silence_s(state: State, *, now_us: int) -> float:
+    """Return for how long nothing was heard of a job; 0 where that is not known."""
+    return 0.0 if state.seq is None else max(0.0, (now_us - state.seq) / 1e6)
 
 
 def line(state: State, *, now_us: int) -> str:
     """Return one line about a job."""
     parts = (state.job_id, condition(state, now_us=now_us), percent(state), words(state))
     return "  ".join(part for part in parts if part)
+
+
+def facts(state: State, *, now_us: int) -> list[str]:
+    """Return how much was done, how fast, since when and until when."""
+    shown = [] if state.n is None else [_count(state.n, state.total, clean(state.unit or ""))]
+    if state.status.terminal:
+        took_s = _took_s(state)
+        how = "in" if state.status is Status.COMPLETED else "after"
+        return shown if took_s is None else [f"{how} {duration(took_s)}", *shown]
+    if state.rate_per_s:
+        shown.append(_rate(state.rate_per_s, clean(state.unit or "")))
+    if state.run is not None and state.status is Status.PROCESSING:
+        shown.append(f"{duration((now_us - state.run) / 1e6)} elapsed")
+    left_s = (state.eta_s or 0.0) - silence_s(state, now_us=now_us)
+    if left_s >= 1:
+        shown.append(f"{duration(left_s)} left")
+    return shown
+
+
+def metrics(state: State) -> str:
+    """Return the newest scalars."""
+    values = (state.metrics or {}).items()
+    return " · ".join(f"{clean(name)} {'?' if value is None else f'{value:.4g}'}" for name, value in values)
+
+
+def duration(seconds: float) -> str:
+    """Return ``4.2 s``, ``12:34``, ``3:04:05`` or ``2d 03:04``; cut, never rounded up."""
+    whole = max(0, int(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if whole >= 86400:
+        return f"{hours // 24}d {hours % 24:02}:{minutes:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if whole >= 10 else f"{max(0.0, seconds):.1f} s"
+
+
+def _count(n: float, total: float | None, unit: str) -> str:
+    one = _bytes if unit in ("B", "bytes") else _number
+    counted = one(n) if not total or n == total else f"{one(n)} / {one(total)}"
+    return counted if one is _bytes or not unit else f"{counted} {unit}"
+
+
+def _rate(per_s: float, unit: str) -> str:
+    if unit in ("B", "bytes"):
+        return f"{_bytes(per_s)}/s"
+    value, per = next(
+        ((per_s * factor, name) for factor, name in ((1, "s"), (60, "min")) if per_s * factor >= 1), (per_s * 3600, "h")
+    )
+    return f"{value:,.0f} {unit}/{per}" if value >= 100 else f"{value:.3g} {unit}/{per}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}".removesuffix(".0")
+
+
+def _bytes(value: float) -> str:
+    power = 0
+    while abs(value) >= 1000 and power < len(_BYTE_UNITS) - 1:
+        value, power = value / 1000, power + 1
+    return f"{_number(value)} {_BYTE_UNITS[power]}"
+
+
+def _took_s(state: State) -> float | None:
+    try:
+        took = datetime.fromisoformat(state.timestamp) - datetime.fromisoformat(state.started_at or "")
+    except (ValueError, TypeError):
+        return None
+    return took.total_seconds() if took.total_seconds() >= 0 else None

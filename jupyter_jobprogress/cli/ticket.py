@@ -14,7 +14,8 @@ import msgspec
 
 from jupyter_jobprogress.cli.ask import post
 from jupyter_jobprogress.cli.exits import Exit
-from jupyter_jobprogress.cli.running import complain, find
+from jupyter_jobprogress.cli.running import complain
+from jupyter_jobprogress.client.places import find
 from jupyter_jobprogress.errors import InvalidArgumentError, SettingsError, StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.protocol.tickets import TicketAnswer, decode_request
 from jupyter_jobprogress.server.running import server_at
