@@ -19,6 +19,8 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from jupyter_jobprogress.errors import StoreUnavailableError
+from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.server.sockets import listen
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.remote import RemoteStore
@@ -164,6 +166,41 @@ async def test_viewers_are_told_to_come_back_when_it_stops(tmp_path: Path) -> No
         assert await stopped == 0
 
 
+async def test_what_ended_before_the_stop_has_ended_after_it(tmp_path: Path) -> None:
+    """Jobs end in the very moment of the stop: whoever has a receipt finds the end on disk, the others say it again."""
+    jobs = [
+        State(job_id=f"job-{number}", status=Status.COMPLETED, stage="", progress=1, message="", timestamp="")
+        for number in range(500)
+    ]
+    with serving(tmp_path) as first:
+        store = RemoteStore(settings(first))
+        some = asyncio.Semaphore(0)
+
+        async def end(job: State) -> bool:
+            try:
+                await store.publish(job)
+            except StoreUnavailableError:
+                return False
+            some.release()
+            return True
+
+        async def stop() -> None:
+            for _ in range(100):
+                await some.acquire()
+            assert await asyncio.to_thread(first.stop) == 0
+
+        *received, _ = await asyncio.gather(*map(end, jobs), stop())
+        await store.close()
+    with serving(tmp_path, environment=first.environment) as again:
+        store = RemoteStore(settings(again))
+        found = await store.read([job.job_id for job in jobs])
+        await store.close()
+
+    assert any(received)
+    assert found.keys() >= {job.job_id for job, receipt in zip(jobs, received, strict=True) if receipt}
+    assert {stored.status for stored in found.values()} == {Status.COMPLETED}
+
+
 async def test_it_stops_though_a_viewer_does_not_answer(tmp_path: Path) -> None:
     with serving(tmp_path) as running:
         parts = urlsplit(running.url)
@@ -278,6 +315,15 @@ async def test_pages_of_an_allowed_origin_may_ask_with_a_token(tmp_path: Path) -
         for origin, status in ((ours, 404), (other, 403)):
             headers = {"Origin": origin, "Authorization": f"token {TOKEN}"}
             assert (await fetch(f"{job}/a/cancel", method="POST", headers=headers)).code == status
+        for origin, status in ((ours, 101), (other, 403)):
+            # A page cannot add headers to the handshake of a WebSocket.
+            request = HTTPRequest(f"ws{server.url[4:]}ws/jobs/a?token={TOKEN}", headers={"Origin": origin})
+            try:
+                await close(await websocket_connect(request))
+                code = 101
+            except HTTPClientError as exc:
+                code = exc.code
+            assert code == status
 
 
 def test_nothing_is_left_of_a_server_that_was_killed(tmp_path: Path) -> None:
