@@ -59,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     ticket.add_argument("--prefix", action="store_true", help="for every job whose id begins so")
     ticket.add_argument("--expires", default="7d", help="s, m, h or d: 90m, 7d (default)")
     ticket.add_argument("--public-url", help="address of the server as the job sees it, where it is another")
+
+    demo = commands.add_parser("demo", help="a server, a job in another process, and its progress; needs nothing else")
+    demo.add_argument("--port", type=int, default=0, help="default: any that is free")
+    demo.add_argument("--no-browser", dest="browser", action="store_false", help="only print the URL of the page")
     return top
 
 

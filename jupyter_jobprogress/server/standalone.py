@@ -109,8 +109,8 @@ class JobProgressServer(JobProgress, JupyterApp):
             where = self.socket or f"{self.host}:{self.port}"
             sys.exit(f"jupyter jobprogress serve: cannot serve on {where}: {exc}")
 
-    async def serve(self) -> None:
-        """Serve until a signal comes."""
+    async def serve(self, stop: asyncio.Event | None = None) -> None:
+        """Serve until ``stop`` is set, or without one until a signal comes."""
         generated = not self.no_auth and not self.token
         token = "" if self.no_auth else self.token or secrets.token_hex(32)
         if self.socket and self.certfile:
@@ -118,7 +118,6 @@ class JobProgressServer(JobProgress, JupyterApp):
         context = tls(self.certfile, self.keyfile)
         listening = listen(host=self.host, port=self.port, path=self.socket, reuse_port=self.reuse_port)
         port = 0 if self.socket else listening[0].getsockname()[1]
-        stop = asyncio.Event()
         service = Service(self.service_settings())
         http = HTTPServer(
             self.application(service, token),
@@ -127,8 +126,10 @@ class JobProgressServer(JobProgress, JupyterApp):
             max_header_size=16 * 1024,
             idle_connection_timeout=120,
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if stop is None:
+            stop = asyncio.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
         http.add_sockets(listening)
         url = self.local_url(port)
         file = announce(Running(url=url, token=token, pid=os.getpid(), ca_file=self.certfile))
