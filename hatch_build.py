@@ -13,7 +13,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STATIC = "jupyter_jobprogress/static"
-BUNDLES = ("widget.js", "bar.js", "live.js", "more.js")
+BUNDLES = ("widget.js", "bar.js", "live.js", "more.js", "page.js", "page.css", "icon.svg")
 LABEXTENSION = "build/labextension"
 DIGEST = "build/js-sources.sha256"
 SAID_LINES = 20

@@ -1,4 +1,4 @@
-/** Bundles: the anywidget module into the Python package, the labextension into build/labextension. */
+/** Bundles: the anywidget module and the page into the Python package, the labextension into build/labextension. */
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -35,7 +35,20 @@ const fromBar = {
   },
 };
 
-async function bundle(entry, format, { define = {}, plugins = [] } = {}) {
+/** The page has one style sheet for all: its policy allows none that a script makes. */
+const noCss = {
+  name: "no-css",
+  setup(build) {
+    build.onLoad({ filter: /\.css$/ }, () => ({ contents: "", loader: "text" }));
+  },
+};
+
+async function styles(...names) {
+  const texts = await Promise.all(names.map((name) => readFile(join(js, "src", name), "utf8")));
+  return (await transform(texts.join("\n"), { loader: "css", minify: true, target: "es2022" })).code;
+}
+
+async function bundle(entry, format, { define = {}, plugins = [cssText] } = {}) {
   const result = await build({
     entryPoints: [join(js, "src", entry)],
     format,
@@ -46,7 +59,7 @@ async function bundle(entry, format, { define = {}, plugins = [] } = {}) {
     charset: "utf8",
     legalComments: "none",
     define,
-    plugins: [cssText, ...plugins],
+    plugins,
   });
   return result.outputFiles[0].text;
 }
@@ -84,9 +97,10 @@ const hashOf = (contents) => createHash("sha256").update(contents).digest("hex")
 const [loaderCode, barCode, liveCode, moreCode] = await Promise.all([
   bundle("loader.ts", "esm"),
   bundle("bar.ts", "esm"),
-  bundle("live.ts", "esm", { plugins: [fromBar] }),
-  bundle("more/index.ts", "esm", { plugins: [fromBar] }),
+  bundle("live.ts", "esm", { plugins: [cssText, fromBar] }),
+  bundle("more/index.ts", "esm", { plugins: [cssText, fromBar] }),
 ]);
+const pageCode = await bundle("page/index.ts", "esm", { plugins: [noCss] });
 
 // In the labextension each has its hash in its name, and so has what they import.
 const bar = `bar.${hashOf(barCode)}.js`;
@@ -105,6 +119,9 @@ await write(join(statics, "widget.js"), loaderCode);
 await write(join(statics, "bar.js"), barCode);
 await write(join(statics, "live.js"), liveCode);
 await write(join(statics, "more.js"), moreCode);
+await write(join(statics, "page.js"), pageCode);
+await write(join(statics, "page.css"), await styles("style.css", "more/more.css", "page/page.css"));
+await write(join(statics, "icon.svg"), await readFile(join(js, "src/page/icon.svg"), "utf8"));
 await write(join(labextension, "static", bar), barCode);
 await write(join(labextension, "static", live), liveText);
 await write(join(labextension, "static", more), moreText);

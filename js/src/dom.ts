@@ -2,11 +2,15 @@
 
 export const PREFIX = "jobprogress-";
 
-/** Put a style sheet into the document or shadow root of an element, once. Detached elements count as the document's. */
+/**
+ * Put a style sheet into the document or shadow root of an element, once. Detached elements count as the document's.
+ *
+ * A page whose policy allows no styles of scripts links a file with the same mark instead.
+ */
 export function styleRoot(el: Element, text: string, name: string): void {
   const root = el.getRootNode();
   const scope = root instanceof ShadowRoot ? root : el.ownerDocument.head;
-  if (scope.querySelector(`style[data-${PREFIX}${name}]`) !== null) return;
+  if (scope.querySelector(`[data-${PREFIX}${name}]`) !== null) return;
   const style = el.ownerDocument.createElement("style");
   style.setAttribute(`data-${PREFIX}${name}`, "");
   // The build writes the prefix of the classes as one sign.

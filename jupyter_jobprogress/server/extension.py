@@ -51,9 +51,7 @@ class JobProgressExtension(JobProgress, ExtensionApp):
         self.log.info("Job progress is kept in the store %s", self._service.store.label)
 
     def initialize_handlers(self) -> None:
-        self.handlers.extend(
-            (url_path_join(f"/{URL_PREFIX}", path), in_jupyter(core), {"site": self._site}) for path, core in ROUTES
-        )
+        self.handlers.extend((f"/{URL_PREFIX}/{path}", in_jupyter(core), {"site": self._site}) for path, core in ROUTES)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Let many viewers come at once, and export the environment of kernels. The server listens now."""

@@ -9,12 +9,14 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
+from tornado.httputil import url_concat
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from jupyter_jobprogress.protocol.tickets import Action
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.grants import UserGrant
+from jupyter_jobprogress.server.page import PageHandler
 
 RESOURCE: Final = "jobprogress"
 
@@ -52,6 +54,18 @@ class _Rest(APIHandler):
         return super().finish(*args, set_content_type=self._headers["Content-Type"], **kwargs)
 
 
+class JupyterPageHandler(PageHandler):
+    """The page, whose users sign in where they do for every other page of the server."""
+
+    def login_url(self) -> str:
+        return url_concat(JupyterHandler.get_login_url(cast("JupyterHandler", self)), {"next": self.here()})
+
+    def show(self, html: bytes, *, policy: str) -> None:
+        # Read for what it does: it sets the cookie whose value the page sends back with a POST.
+        _ = self.xsrf_token
+        super().show(html, policy=policy)
+
+
 def in_jupyter(core: type[Guarded]) -> type[JupyterHandler]:
     """Return a handler class with all that ``core`` does, for a Jupyter server.
 
@@ -59,6 +73,7 @@ def in_jupyter(core: type[Guarded]) -> type[JupyterHandler]:
     runs after Jupyter's, is the gate.
     """
     added: dict[str, Any] = {name: allow_unauthenticated(getattr(core, name)) for name in METHODS}
+    core = JupyterPageHandler if core is PageHandler else core
     bases: tuple[type, ...] = (_Rest,)
     if issubclass(core, WebSocketHandler):
         bases = (WebSocketMixin, JupyterHandler)

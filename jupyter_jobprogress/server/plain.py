@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
@@ -15,8 +15,9 @@ from tornado.websocket import WebSocketHandler
 
 from jupyter_jobprogress.errors import ForeignHostError, ForeignOriginError, UnauthorizedError
 from jupyter_jobprogress.server.api import HealthHandler
-from jupyter_jobprogress.server.auth import Guarded
+from jupyter_jobprogress.server.auth import Actions, Guarded
 from jupyter_jobprogress.server.grants import EVERYTHING, UserGrant
+from jupyter_jobprogress.server.page import PageHandler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,8 @@ class PlainDoor:
         scheme, _, text = handler.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() in ("token", "bearer"):
             return text.strip()
-        return handler.get_query_argument("token", None) if handler.token_in_query else None
+        # Of the query or of the form that asks for it.
+        return handler.get_argument("token", None) if handler.token_in_query else None
 
     @staticmethod
     def _same(given: str | None, expected: str) -> bool:
@@ -144,18 +146,17 @@ class OpenHealthHandler(HealthHandler):
         return "" if self.user is None else super().reason()
 
 
-class PageHandler(Guarded):
-    """``/``: where the URL leads that the server prints. Its token becomes a cookie and leaves the address bar."""
+class PlainPageHandler(PageHandler):
+    """The page where the token is exchanged for a cookie: from the URL that the server prints, or from the form."""
 
-    actions: ClassVar[dict[str, Any]] = {"GET": "watch"}
+    actions: ClassVar[Actions] = {"GET": "watch", "POST": "watch"}
     token_in_query = True
 
-    async def get(self) -> None:
+    async def post(self, job_id: str | None = None) -> None:
+        self.enter()
+
+    def enter(self) -> None:
         door: PlainDoor = self.settings["door"]
-        if self.get_query_argument("token", None) is None:
-            self.set_header("Content-Type", "text/html; charset=utf-8")
-            self.finish(self.settings["page"])
-            return
         if door.token:
             self.set_cookie(
                 door.cookie_name,
@@ -166,7 +167,7 @@ class PageHandler(Guarded):
                 secure=self.site.url(self.request).startswith("https:"),
                 expires_days=None,
             )
-        self.redirect(self.site.root)
+        super().enter()
 
 
 def alone(core: type[Guarded]) -> type[RequestHandler]:
@@ -174,6 +175,5 @@ def alone(core: type[Guarded]) -> type[RequestHandler]:
     if issubclass(core, WebSocketHandler):
         added = {"check_origin": PlainHandler.check_origin, "token_in_query": True}
         return type(f"Plain{core.__name__}", (core, PlainHandler), added)
-    if core is HealthHandler:
-        core = OpenHealthHandler
+    core = {HealthHandler: OpenHealthHandler, PageHandler: PlainPageHandler}.get(core, core)
     return type(f"Plain{core.__name__}", (core, PlainHandler), {})

@@ -8,6 +8,7 @@ from jupyter_jobprogress.protocol.names import JOB_PATH
 from jupyter_jobprogress.server.api import CancelHandler, HealthHandler, JobHandler, JobsHandler, MetricsHandler
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.openapi import OpenApiHandler
+from jupyter_jobprogress.server.page import PageFileHandler, PageHandler
 from jupyter_jobprogress.server.tickets import TicketsHandler
 from jupyter_jobprogress.server.updates import UpdatesHandler
 from jupyter_jobprogress.server.websocket import JobSocket, JobsSocket
@@ -23,4 +24,7 @@ ROUTES: Final[tuple[tuple[str, type[Guarded]], ...]] = (
     (r"api/openapi\.json", OpenApiHandler),
     (r"health", HealthHandler),
     (r"metrics", MetricsHandler),
+    (r"", PageHandler),
+    (rf"jobs/{JOB_PATH}", PageHandler),
+    (r"static/(?P<name>[a-z.]+)", PageFileHandler),
 )

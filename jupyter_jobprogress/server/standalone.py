@@ -20,7 +20,7 @@ from traitlets.config import Application as TraitletsApplication
 
 from jupyter_jobprogress._version import __version__
 from jupyter_jobprogress.errors import JobProgressError, SettingsError
-from jupyter_jobprogress.server.plain import NotFound, PageHandler, PlainDoor, alone
+from jupyter_jobprogress.server.plain import NotFound, PlainDoor, alone
 from jupyter_jobprogress.server.routes import ROUTES
 from jupyter_jobprogress.server.running import Running, announce
 from jupyter_jobprogress.server.service import Service
@@ -156,12 +156,11 @@ class JobProgressServer(JobProgress, JupyterApp):
         site = Site(service=service, key=self.ticket_key(), door=door, root=root, public_url=self.public_url)
         routes: list[Any] = [(f"{root}{path}", alone(core), {"site": site}) for path, core in ROUTES]
         return Application(
-            [*routes, (root, alone(PageHandler), {"site": site})],
+            routes,
             default_handler_class=alone(NotFound),
             default_handler_args={"site": site},
             log_function=log_request,
             door=door,
-            page=Path(__file__).with_name("page.html").read_bytes(),
         )
 
     def local_url(self, port: int) -> str:
