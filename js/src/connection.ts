@@ -138,7 +138,7 @@ export class Connection {
       this.#jobs.delete(jobId);
       this.#toSubscribe.delete(jobId);
       if (this.#status.phase === "open") this.#send({ type: "unsubscribe", job_ids: [jobId] });
-      if (this.#jobs.size === 0) this.#start("idle", IDLE_MS, () => this.#rest());
+      if (this.#jobs.size === 0) this.#start("idle", IDLE_MS, () => this.rest());
     };
   }
 
@@ -284,11 +284,13 @@ export class Connection {
     socket?.close(code);
   }
 
-  #rest(): void {
+  /** Close the socket now, where nothing is watched: by itself that happens some seconds after the last one left. */
+  rest(): void {
     if (this.#jobs.size > 0) return;
     const socket = this.#socket;
     this.#abandon();
     this.#stop("poll");
+    this.#stop("idle");
     this.#set({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0, polling: false });
     socket?.close(ClientCode.NOTHING_WATCHED);
   }

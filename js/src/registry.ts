@@ -1,6 +1,6 @@
 import { Connection, type Socket } from "./connection";
 import type { ServerLocation } from "./location";
-import { poll } from "./poll";
+import { type Headers, poll } from "./poll";
 
 /**
  * Raise it with every change of what one bundle calls on another's `Connection`.
@@ -8,7 +8,7 @@ import { poll } from "./poll";
  * A page may run bundles of two releases at once: the renderer from the server, a widget from an older kernel.
  * Each release that agrees on this number shares; the others open a socket of their own.
  */
-const VERSION = 2;
+const VERSION = 3;
 const KEY = Symbol.for("jupyter_jobprogress");
 
 /** Least time between two states of a job while nobody sees the page. A terminal one never waits. */
@@ -19,8 +19,14 @@ const LATE_MS = 4_000;
 type Connections = Map<string, Connection>;
 type Shared = Record<number, Connections>;
 
+/** What a program outside of the server's own pages needs: a credential for HTTP, and a socket where there is none. */
+export interface Means {
+  readonly headers?: Headers;
+  open?(url: string): Socket;
+}
+
 /** Answer the page's one connection to a server. Jupyter runs a module once for each widget, so it hangs on the page. */
-export function connectionTo(server: ServerLocation): Connection {
+export function connectionTo(server: ServerLocation, means: Means = {}): Connection {
   const page = globalThis as { [KEY]?: Shared };
   page[KEY] ??= {};
   const shared = page[KEY];
@@ -28,21 +34,26 @@ export function connectionTo(server: ServerLocation): Connection {
   const connections = shared[VERSION];
   let connection = connections.get(server.url);
   if (connection === undefined) {
-    connection = open(server);
+    connection = open(server, means);
     connections.set(server.url, connection);
   }
   return connection;
 }
 
-function open(server: ServerLocation): Connection {
+function open(server: ServerLocation, { headers = {}, open }: Means): Connection {
   const connection = new Connection(server.socketUrl, {
-    open: (url) => new WebSocket(url) as Socket,
+    open: open ?? ((url) => new WebSocket(url) as Socket),
     setTimeout: (run, ms) => setTimeout(run, ms),
     clearTimeout: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
     random: Math.random,
     nowMs: () => performance.now(),
-    poll: (jobIds) => poll(server.httpUrl, jobIds),
+    poll: (jobIds) => poll(server.httpUrl, jobIds, headers),
   });
+  if (typeof document !== "undefined") followPage(connection);
+  return connection;
+}
+
+function followPage(connection: Connection): void {
   // Never removed: connections live as long as the page, at rest without a socket.
   const wake = () => connection.wake();
   const shown = () => document.visibilityState === "visible";
@@ -61,5 +72,4 @@ function open(server: ServerLocation): Connection {
     if (shown() && nowMs - lastMs > BEAT_MS + LATE_MS) wake();
     lastMs = nowMs;
   }, BEAT_MS);
-  return connection;
 }

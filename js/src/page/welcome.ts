@@ -74,6 +74,7 @@ export class Welcome {
       this.#url = url;
       this.#token = token;
       button.hidden = true;
+      this.#said.textContent = "Their token is good for a day, to report this job and for nothing else.";
       this.#draw();
     } catch (error) {
       this.#said.textContent = error instanceof Error ? error.message : String(error);
