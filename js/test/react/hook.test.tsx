@@ -64,11 +64,7 @@ test("StrictMode, many components and a changed id keep to one socket", async ()
   );
   expect(texts()).toEqual(["0.42", "0.42", "nothing"]);
 
-  await draw(
-    <>
-      <Shown jobId="job-3" {...SERVER} />
-    </>,
-  );
+  await draw(<Shown jobId="job-3" {...SERVER} />);
   await tell(() => vi.advanceTimersByTime(0));
 
   expect(texts()).toEqual(["0.9"]);
