@@ -22,6 +22,10 @@ from jupyter_jobprogress.protocol.names import check_job_id
 Action = Literal["report", "watch", "cancel"]
 
 _VERSION: Final = "jp1"
+
+PREFIX: Final = f"{_VERSION}."
+"""How every ticket begins, and no token of a server."""
+
 _MAX_LENGTH: Final = 1024
 
 LONGEST_S: Final = 366 * 86400

@@ -23,7 +23,7 @@ from jupyter_jobprogress.errors import (
     UnknownJobError,
 )
 from jupyter_jobprogress.protocol.names import check_job_id
-from jupyter_jobprogress.protocol.tickets import Action, Ticket
+from jupyter_jobprogress.protocol.tickets import PREFIX, Action, Ticket
 from jupyter_jobprogress.server.grants import Grant, UserGrant
 from jupyter_jobprogress.server.site import Site
 
@@ -51,12 +51,13 @@ class Guarded(RequestHandler):
     """Base of all handlers. ``prepare`` refuses whoever may not go on, before a body is read or a method runs.
 
     ``actions`` says what each method needs. A ticket opens the methods in ``ticket_opens``; on others, and wherever
-    it does not allow just this, it is answered by 401, whatever is wrong with it. Handlers raise what this package
-    raises; ``STATUS`` makes an answer of it.
+    it does not allow just this, it is answered by 401, whatever is wrong with it. ``ticket_in_query`` is for sockets,
+    with which a page can send no header. Handlers raise what this package raises; ``STATUS`` makes an answer of it.
     """
 
     actions: ClassVar[Actions] = {}
     ticket_opens: ClassVar[frozenset[str]] = frozenset()
+    ticket_in_query: ClassVar[bool] = False
 
     def initialize(self, *, site: Site) -> None:
         self.site = site
@@ -104,7 +105,10 @@ class Guarded(RequestHandler):
 
     def _ticket_text(self) -> str | None:
         scheme, _, text = self.request.headers.get("Authorization", "").partition(" ")
-        return text.strip() if scheme.lower() == SCHEME.lower() else None
+        if scheme.lower() == SCHEME.lower():
+            return text.strip()
+        token = self.get_query_argument("token", "") if self.ticket_in_query else ""
+        return token if token.startswith(PREFIX) else None
 
     def _ticket_grant(self, text: str) -> Ticket:
         try:

@@ -15,6 +15,7 @@ class _Socket(Guarded, SessionSocket):
 
     actions: ClassVar[Actions] = {"GET": "watch"}
     ticket_opens = frozenset({"GET"})
+    ticket_in_query = True
 
     def initialize(self, *, site: Site) -> None:
         super().initialize(site=site)

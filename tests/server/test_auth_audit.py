@@ -191,6 +191,24 @@ async def test_a_ticket_opens_what_it_is_for_alone(audited: Audited, action: str
     assert opened == OPENED_BY[action]
 
 
+async def test_a_ticket_in_the_url_opens_sockets_alone(audited: Audited) -> None:
+    def query(**fields: Any) -> str:
+        return f"?token={audited.ticket(actions=('watch', 'report', 'cancel'), **fields)}"
+
+    opened = {
+        path
+        for path, handler in audited.routes()
+        if await audited.status(path + query(), handler, "GET", {}) not in (401, 403)
+    }
+    refused = [
+        await audited.status("ws/jobs/job-1" + text, WebSocketHandler, "GET", {})
+        for text in (query(expires_s=1), query(jobs="job-2"), query()[:-2])
+    ]
+
+    assert opened - {"health"} == {"ws/jobs", "ws/jobs/job-1"}
+    assert refused == [401, 401, 401]
+
+
 async def test_a_report_ticket_reads_nothing_on_its_socket(audited: Audited) -> None:
     state = '{"job_id":"%s","status":"processing","stage":"","progress":null,"message":"","timestamp":""}'
     headers = {"Authorization": f"JobProgress {audited.ticket()}"}
