@@ -13,7 +13,8 @@ const dist = join(here, "dist");
 
 const { version } = JSON.parse(await readFile(join(here, "package.json"), "utf8"));
 const python = await readFile(join(root, "jupyter_jobprogress", "_version.py"), "utf8");
-if (!python.includes(`"${version}"`)) throw new Error(`package.json has version ${version}, the Python package another.`);
+if (!python.includes(`"${version}"`))
+  throw new Error(`package.json has version ${version}, the Python package another.`);
 
 await rm(dist, { recursive: true, force: true });
 await build({
