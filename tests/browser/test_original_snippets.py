@@ -44,7 +44,7 @@ def snippet(name: str, server: Serving) -> str:
 
 async def report(server: Serving, **fields: Any) -> None:
     answer = await fetch(
-        f"{server.url}api/jobs/job_12345/updates{'?start=true' if fields['stage' if 'stage' in fields else 'progress'] == 'rendering' else ''}",
+        f"{server.url}api/jobs/job_12345/updates",
         method="POST",
         headers=server.headers,
         body=json.dumps(fields),

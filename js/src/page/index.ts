@@ -33,6 +33,7 @@ function start(doc: Document, page: Window): void {
   const head = make(doc, "top", undefined, "header");
   const home = make(doc, "home", head, "a") as HTMLAnchorElement;
   home.href = doc.baseURI;
+  home.setAttribute("aria-label", "Jobs");
   const icon = make(doc, "icon", home, "img") as HTMLImageElement;
   icon.src = doc.querySelector<HTMLLinkElement>("link[rel=icon]")?.href ?? "";
   icon.alt = "";
