@@ -8,6 +8,10 @@ import { watchSight } from "./sight";
 import { CardView, styleLines } from "./view";
 import { isWanted } from "./wanted";
 
+/** Least time between two states of a job: what is out of sight needs few, and an end never waits. */
+const SEEN_MS = 50;
+const UNSEEN_MS = 1000;
+
 interface Entry {
   readonly job: Job;
   readonly view: CardView;
@@ -91,7 +95,7 @@ export class Board {
   }
 
   #add(jobId: string): Entry {
-    const job = new Job(jobId, this.source, () => {
+    const changed = () => {
       this.#dirty.add(jobId);
       if (entry.ended === false && job.ended && isWanted(jobId))
         void loadMore().then((bundle) => bundle.tell(this.doc, jobId, job.card()));
@@ -99,10 +103,12 @@ export class Board {
       // Twenty states a second and job may come; a frame shows the newest.
       if (this.#shown) nextFrame(this.#drawDirty);
       if (this.#shown) this.changed();
-    });
+    };
+    const job = new Job(jobId, this.source, changed, { interval_ms: SEEN_MS, children: true });
     const view = new CardView(this.doc, (open) => void this.#open(entry, open));
     const blind = watchSight(view.el, (seen) => {
       entry.seen = seen;
+      job.pace(seen ? SEEN_MS : UNSEEN_MS);
       if (seen && this.#shown) nextFrame(this.#drawDirty);
     });
     const entry: Entry = { job, view, blind, details: null, seen: true, ended: null };

@@ -51,7 +51,7 @@ export class Job {
     readonly jobId: string,
     readonly source: Source,
     private readonly changed: () => void,
-    private readonly wishes: Wishes = { children: true },
+    private wishes: Wishes = { children: true },
   ) {}
 
   get known(): Known | null {
@@ -75,35 +75,19 @@ export class Job {
   start(): void {
     if (this.source.kind !== "server" || this.#leave !== null) return;
     this.#resting = false;
-    const { connection } = this.source;
-    const listener: Listener = {
-      state: (state) => {
-        this.#confirmed = this.#everConfirmed = true;
-        this.#missing = false;
-        this.#take(state);
-      },
-      subscribed: (missing) => {
-        this.#confirmed = this.#everConfirmed = true;
-        this.#missing = missing;
-        this.#problem = null;
-        this.#rest();
-        this.changed();
-      },
-      problem: (code, message) => {
-        this.#problem = { code, message };
-        this.changed();
-      },
-      children: (jobIds) => {
-        void this.#parts(jobIds);
-      },
-      status: () => {
-        const { phase, polling } = connection.status;
-        if (phase !== "open" && !polling) this.#confirmed = false;
-        this.changed();
-      },
-    };
-    this.#leave = connection.watch(this.jobId, listener, this.wishes);
+    this.#watch(this.source.connection);
     this.#family?.start();
+  }
+
+  /** Ask for states this often from now on, and for the present one at once. */
+  pace(interval_ms: number): void {
+    if (this.wishes.interval_ms === interval_ms) return;
+    this.wishes = { ...this.wishes, interval_ms };
+    const leave = this.#leave;
+    if (leave === null || this.source.kind !== "server") return;
+    // In this order: a job that nobody watches in between would be unsubscribed.
+    this.#watch(this.source.connection);
+    leave();
   }
 
   /** Take a state that was saved with the output. It may be older than what is known, and nothing says so. */
@@ -159,6 +143,36 @@ export class Job {
       case "saved":
         return null;
     }
+  }
+
+  #watch(connection: Connection): void {
+    const listener: Listener = {
+      state: (state) => {
+        this.#confirmed = this.#everConfirmed = true;
+        this.#missing = false;
+        this.#take(state);
+      },
+      subscribed: (missing) => {
+        this.#confirmed = this.#everConfirmed = true;
+        this.#missing = missing;
+        this.#problem = null;
+        this.#rest();
+        this.changed();
+      },
+      problem: (code, message) => {
+        this.#problem = { code, message };
+        this.changed();
+      },
+      children: (jobIds) => {
+        void this.#parts(jobIds);
+      },
+      status: () => {
+        const { phase, polling } = connection.status;
+        if (phase !== "open" && !polling) this.#confirmed = false;
+        this.changed();
+      },
+    };
+    this.#leave = connection.watch(this.jobId, listener, this.wishes);
   }
 
   async #parts(jobIds: readonly string[]): Promise<void> {

@@ -4,12 +4,8 @@ const MARGIN = "200px";
 const told = new WeakMap<Element, (seen: boolean) => void>();
 let observer: IntersectionObserver | undefined;
 
-/** Tell whether an element is in sight, now and with every change. Answers how to stop. */
+/** Tell whether an element is in sight, soon and with every change. Answers how to stop. */
 export function watchSight(el: Element, tell: (seen: boolean) => void): () => void {
-  if (typeof IntersectionObserver === "undefined") {
-    tell(true);
-    return () => {};
-  }
   observer ??= new IntersectionObserver(
     (entries) => {
       for (const entry of entries) told.get(entry.target)?.(entry.isIntersecting);

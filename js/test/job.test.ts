@@ -132,3 +132,25 @@ test("a stopped job leaves its connection", () => {
 
   expect(FakeSocket.last.commands("unsubscribe")).toHaveLength(1);
 });
+
+test("a job asks for less where nobody sees it, is never unwatched for that, and does not ask when it has left", () => {
+  const job = new Job("job-1", { kind: "server", connection: connect() }, () => {}, { interval_ms: 50 });
+  job.start();
+  FakeSocket.last.accept({ "job-1": running() });
+  const asked = () => FakeSocket.last.commands("subscribe").map(({ interval_ms }) => interval_ms);
+
+  job.pace(1000);
+  vi.advanceTimersByTime(1);
+  expect(asked()).toEqual([50, 1000]);
+  job.pace(1000);
+  job.pace(50);
+  vi.advanceTimersByTime(1);
+  expect(asked()).toEqual([50, 1000, 50]);
+
+  expect(FakeSocket.last.commands("unsubscribe")).toEqual([]);
+  job.stop();
+  job.pace(1000);
+  vi.advanceTimersByTime(1);
+  expect(asked()).toEqual([50, 1000, 50]);
+  expect(FakeSocket.last.commands("unsubscribe")).toHaveLength(1);
+});

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,8 @@ class PageServer:
         self.sockets: list[ServerConnection] = []
         """Those that were ever opened."""
         self.asked: list[dict[str, Any]] = []
+        self.interval_ms: dict[str, int] = {}
+        """What the page asked for last, by job."""
         self.answering = True
         self._server: Server
 
@@ -44,6 +46,22 @@ class PageServer:
             if socket.close_code is None and self.answering:
                 await socket.send(frame)
 
+    async def keep_reporting(self, job_ids: Sequence[str], *, per_s: float) -> None:
+        """Report on each of these jobs so often, and send what the page asked for, until this is cancelled."""
+        loop = asyncio.get_running_loop()
+        sent_s = dict.fromkeys(job_ids, 0.0)
+        step = 0
+        while True:
+            begin_s = loop.time()
+            step += 1
+            for job_id in job_ids:
+                frame = self.report(job_id, progress=step % 1000 / 1000, n=step % 1000, total=1000, unit="rows")
+                # A tick may come some milliseconds early, and is not to be missed for that.
+                if begin_s - sent_s[job_id] >= self.interval_ms[job_id] / 1000 - 0.5 / per_s:
+                    sent_s[job_id] = begin_s
+                    await self.sockets[-1].send(frame)
+            await asyncio.sleep(max(0.0, begin_s + 1 / per_s - loop.time()))
+
     async def _serve(self, socket: ServerConnection) -> None:
         self.sockets.append(socket)
         await socket.send(json.dumps({"type": "connected", "now_us": time.time_ns() // 1000}))
@@ -53,6 +71,7 @@ class PageServer:
             if command["type"] != "subscribe" or not self.answering:
                 continue
             ids = command["job_ids"]
+            self.interval_ms.update(dict.fromkeys(ids, command.get("interval_ms", 50)))
             missing = [job_id for job_id in ids if job_id not in self.states]
             await socket.send(json.dumps({"type": "subscribed", "job_ids": ids, "missing": missing}))
             for job_id in ids:
