@@ -2,7 +2,7 @@ import type { Card } from "./describe";
 import { make } from "./dom";
 import { forget, nextFrame, startTicking, stopTicking } from "./frame";
 import { Job, type Source } from "./job";
-import { loadMore, type Panel } from "./lazy";
+import { loadLive, loadMore, type Panel } from "./lazy";
 import { type Filter, kept, type State, type States } from "./protocol";
 import { watchSight } from "./sight";
 import { CardView, styleLines } from "./view";
@@ -98,7 +98,7 @@ export class Board {
     const changed = () => {
       this.#dirty.add(jobId);
       if (entry.ended === false && job.ended && isWanted(jobId))
-        void loadMore().then((bundle) => bundle.tell(this.doc, jobId, job.card()));
+        void loadLive().then((bundle) => bundle.tell(this.doc, jobId, job.card()));
       entry.ended = job.state && job.ended;
       // Twenty states a second and job may come; a frame shows the newest.
       if (this.#shown) nextFrame(this.#drawDirty);
@@ -130,19 +130,19 @@ export class Board {
       panel.replaceChildren(details.el);
       details.draw();
     } catch (error) {
-      panel.textContent = `The details could not be loaded: ${error}`;
+      panel.textContent = `Not loaded: ${error}`;
     }
   }
 
   async #showTable(filter: Filter): Promise<void> {
     if (this.#table !== null) return;
     try {
-      const bundle = await loadMore();
+      const bundle = await loadLive();
       this.#table ??= bundle.table(this.doc, this.source, filter, (jobId) => this.show([jobId], {}));
       this.el.prepend(this.#table.el);
       this.#table.draw();
     } catch (error) {
-      this.el.textContent = `The table could not be loaded: ${error}`;
+      this.el.textContent = `Not loaded: ${error}`;
     }
   }
 

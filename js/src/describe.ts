@@ -83,7 +83,7 @@ const QUIET_S = 60;
 /** Below this, the time of the clock at which a job ends says less than the seconds left. */
 const CLOCK_S = 60;
 
-const STATUS_WORDS: Readonly<Record<Status, Words>> = {
+export const STATUS_WORDS: Readonly<Record<Status, Words>> = {
   queued: { word: "Queued", tone: "off" },
   processing: { word: "Running", tone: "active" },
   completed: { word: "Completed", tone: "good" },
@@ -120,7 +120,8 @@ export function describe(jobId: string, known: Known | null, around: Around): Ca
     shape: words.shape ?? shapeOf(known, link),
     tone: words.tone,
     fraction,
-    percent: fraction === null ? "" : formatPercent(fraction, locale),
+    // Nobody has begun: a zero would be noise.
+    percent: fraction === null || (fraction === 0 && state?.status === "queued") ? "" : formatPercent(fraction, locale),
     facts: [
       ...(parts ? [partsFact(parts, locale)] : []),
       ...(state
@@ -179,18 +180,19 @@ function wordsOf(known: Known | null, around: Around, clockUs: number | null, si
   return { ...words, shape: "quiet", note: quiet };
 }
 
+/** What matters most comes first: where there is no room, the last ones are left out. */
 function facts(state: State, clockUs: number | null, silence_s: number | null, locale: string | undefined): string[] {
   const shown: string[] = [];
   if (state.n !== undefined) shown.push(formatCount(state.n, state.total, state.unit, locale));
-  if (state.rate_per_s) shown.push(formatRate(state.rate_per_s, state.unit, locale));
-  const elapsed_s = runningFor(state, clockUs);
-  if (elapsed_s !== null && state.status === "processing") shown.push(`${formatDuration(elapsed_s, locale)} elapsed`);
   // An estimate counts down with a job that is heard of; with any other it would be a guess about a guess.
   const left_s = state.eta_s === undefined || silence_s === null ? 0 : state.eta_s - silence_s;
   if (left_s >= 1 && clockUs !== null) {
     const ends = left_s < CLOCK_S ? "" : ` (${formatClock(clockUs, left_s, locale)})`;
     shown.push(`${formatDuration(left_s, locale)} left${ends}`);
   }
+  const elapsed_s = runningFor(state, clockUs);
+  if (elapsed_s !== null && state.status === "processing") shown.push(`${formatDuration(elapsed_s, locale)} elapsed`);
+  if (state.rate_per_s) shown.push(formatRate(state.rate_per_s, state.unit, locale));
   return shown;
 }
 

@@ -2,7 +2,7 @@ import type { StoreClock } from "./clock";
 import { ClientCode, CloseCode } from "./codes";
 import type { Connection, Listener, Wishes } from "./connection";
 import { type Card, describe, type Link } from "./describe";
-import { type Family, loadMore } from "./lazy";
+import { type Family, loadLive } from "./lazy";
 import type { ServerLocation } from "./location";
 import { isTerminal, type State } from "./protocol";
 import { type Known, reduce } from "./reducer";
@@ -176,9 +176,9 @@ export class Job {
   }
 
   async #parts(jobIds: readonly string[]): Promise<void> {
-    const more = await loadMore();
+    const live = await loadLive();
     if (this.#leave === null) return;
-    this.#family ??= more.family(this.source, this.changed);
+    this.#family ??= live.family(this.source, this.changed);
     this.#family.add(jobIds);
     this.changed();
   }

@@ -21,14 +21,9 @@ export interface Family {
   stop(): void;
 }
 
-/** What a page needs only when somebody wants to see more than the line of a job, or where a job has parts. */
+/** What a page needs only when somebody wants to see more than the line of a job. */
 export interface More {
   details(doc: Document, job: Job): Panel;
-  /** `open` shows the bar of one job. */
-  table(doc: Document, source: Source, filter: Filter, open: (jobId: string) => void): Panel;
-  family(source: Source, changed: () => void): Family;
-  /** Tell somebody who asked for it that a job has ended. */
-  tell(doc: Document, jobId: string, card: Card): void;
 }
 
 /** What a page needs only where a server may be in reach. */
@@ -38,6 +33,11 @@ export interface Live {
   /** The page's server if it serves jobs, else the kernel. `inKernel`: no server knows the jobs. */
   chooseSource(doc: Document, url: string, inKernel: boolean): Promise<Source>;
   snapshot(doc: Document, cards: readonly Card[]): Snapshot;
+  /** `open` shows the bar of one job. */
+  table(doc: Document, source: Source, filter: Filter, open: (jobId: string) => void): Panel;
+  family(source: Source, changed: () => void): Family;
+  /** Tell somebody who asked for it that a job has ended. */
+  tell(doc: Document, jobId: string, card: Card): void;
 }
 
 export interface Bundles {

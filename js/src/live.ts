@@ -1,10 +1,13 @@
-/** What a page needs only where a server may be in reach: the connection, and the way to it. */
+/** What a page needs only where a server may be in reach: the connection and the way to it, parts, and the table. */
 
 import { StoreClock } from "./clock";
 import type { Source } from "./job";
 import type { Live } from "./lazy";
 import { findServer, type ServerLocation } from "./location";
 import { isObject } from "./protocol";
+import { PartJobs } from "./more/family";
+import { Table } from "./more/table";
+import { tell } from "./more/tell";
 import { connectionTo } from "./registry";
 import { snapshot } from "./snapshot";
 
@@ -24,6 +27,9 @@ export const bundle: Live = {
     return toKernel("jupyter_jobprogress is not enabled on the server of this page.");
   },
   snapshot,
+  table: (doc, source, filter, open) => new Table(doc, source, filter, open),
+  family: (source, changed) => new PartJobs(source, changed),
+  tell,
 };
 
 function toServer(server: ServerLocation): Source {

@@ -8,7 +8,7 @@ const PATHS: Readonly<Record<Shape, string>> = {
   processing: "M5 3.5v9L12.5 8z",
   quiet: "M5.5 4v8M10.5 4v8",
   stalled: "M8 2.5 14.5 13.5H1.5zM8 6.5v3M8 11.5v.1",
-  lost: "M2 2l12 12M4 12h8M3 8h2M9 5h3",
+  lost: "M1.5 6a9 9 0 0 1 13 0M4.2 9.2a5.2 5.2 0 0 1 7.6 0M8 12.8h.1M13 2 3 14",
   completed: "M3 8.5 6.5 12 13 4.5",
   failed: "M4 4l8 8M12 4l-8 8",
   cancelled: `${CIRCLE}M4 4l8 8`,
@@ -36,5 +36,7 @@ export function makeSign(doc: Document): SVGElement {
 }
 
 export function setShape(sign: SVGElement, shape: Shape): void {
+  if (sign.getAttribute("data-shape") === shape) return;
+  sign.setAttribute("data-shape", shape);
   sign.firstElementChild?.setAttribute("d", PATHS[shape]);
 }

@@ -22,17 +22,15 @@ export class CardView {
   readonly #track: HTMLElement;
   readonly #fill: HTMLElement;
   readonly #percent: HTMLElement;
-  readonly #line: HTMLElement;
   readonly #word: HTMLElement;
   readonly #note: HTMLElement;
-  readonly #facts: HTMLElement[] = [];
+  readonly #facts: HTMLElement;
   readonly #message: HTMLElement;
   readonly #error: HTMLElement;
   readonly #host: HTMLElement;
   readonly #button: HTMLElement;
   readonly #live: HTMLElement;
   #ended: boolean | null = null;
-  #card: Card | null = null;
 
   /** `opened` is called when somebody opens or closes the details. */
   constructor(
@@ -49,13 +47,14 @@ export class CardView {
     this.#track = make(doc, "track", row);
     this.#fill = make(doc, "fill", this.#track);
     this.#percent = make(doc, "percent", row);
-    this.#line = make(doc, "line", row);
-    const status = make(doc, "status", this.#line);
+    const line = make(doc, "line", row);
+    const status = make(doc, "status", line);
     this.#word = make(doc, "word", status, "span");
     this.#note = make(doc, "note", status, "span");
-    this.#error = make(doc, "error", this.#line);
-    this.#message = make(doc, "message", this.#line);
-    this.#host = make(doc, "host", this.#line);
+    this.#facts = make(doc, "facts", line);
+    this.#error = make(doc, "error", line);
+    this.#message = make(doc, "message", line);
+    this.#host = make(doc, "host", line);
     this.#button = make(doc, "open", row, "button");
     this.panel = make(doc, "panel", this.el);
     this.panel.hidden = true;
@@ -80,10 +79,7 @@ export class CardView {
   }
 
   draw(card: Card): void {
-    if (card.shape !== this.#card?.shape) {
-      attribute(this.el, "data-shape", card.shape);
-      setShape(this.#sign, card.shape);
-    }
+    setShape(this.#sign, card.shape);
     attribute(this.el, "data-tone", card.tone);
     attribute(this.el, "data-ended", String(card.ended));
     this.#named(this.#title, card.title);
@@ -96,14 +92,13 @@ export class CardView {
     this.#drawFacts(card.facts);
     this.#named(this.#error, lastLine(card.error));
     this.#named(this.#message, card.message || (card.error ? "" : newest(card.metrics)));
-    put(this.#host, card.host);
+    this.#named(this.#host, card.host);
     // What had ended before it was first drawn is no news, and a notebook may hold many of them.
     if (this.#ended === false && card.ended) {
       this.#live.textContent = [card.title, card.word, ...card.facts].join(" ");
     } else if (!card.ended) put(this.#live, "");
     this.#live.hidden = false;
     this.#ended = card.ended;
-    this.#card = card;
   }
 
   /** A text that may be cut, and is whole when it is pointed at. */
@@ -127,18 +122,15 @@ export class CardView {
   }
 
   #drawFacts(facts: Card["facts"]): void {
-    // One element for each, so that a narrow card breaks between facts and not within one.
-    while (this.#facts.length > facts.length) this.#facts.pop()?.remove();
+    // One element for each, so that the place of the last is empty where it does not fit, and none is cut.
+    const { children } = this.#facts;
+    while (children.length > facts.length) this.#facts.lastElementChild?.remove();
     facts.forEach((fact, index) => {
-      let el = this.#facts[index];
-      if (el === undefined) {
-        el = make(this.doc, "fact");
-        el.dir = "auto";
-        this.#facts.push(el);
-        this.#error.before(el);
-      }
+      const el = (children[index] as HTMLElement | undefined) ?? make(this.doc, "fact", this.#facts);
+      el.dir = "auto";
       put(el, fact);
     });
+    this.#facts.hidden = facts.length === 0;
   }
 }
 

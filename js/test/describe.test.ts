@@ -40,9 +40,9 @@ group("a running job", () => {
       percent: "42%",
       facts: [
         "420 / 1,000 batches",
-        "5.25 batches/s",
-        "1:05 elapsed",
         expect.stringMatching(/^1:45 left \(\d+:\d\d [AP]M\)$/),
+        "1:05 elapsed",
+        "5.25 batches/s",
       ],
       message: "falling",
       error: "",
@@ -156,7 +156,7 @@ group("a state that may be outdated", () => {
     const shown = card(busy, link, 3600);
 
     expect(shown).toMatchObject({ word, fraction: 0.42, moving: false });
-    expect(shown.facts).toEqual(["420 / 1,000 batches", "5.25 batches/s", "1:00 elapsed"]);
+    expect(shown.facts).toEqual(["420 / 1,000 batches", "1:00 elapsed", "5.25 batches/s"]);
   });
 
   test("nothing at all is waited for", () => {

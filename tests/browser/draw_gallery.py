@@ -19,7 +19,7 @@ HEIGHT: Final = 6500
 """Tall enough for the whole page: what is out of sight is not drawn."""
 LINES, DETAILS, PARTS, TABLE = range(4)
 PICTURES: Final[list[tuple[str, int, Scheme, int]]] = [
-    ("lines-light", LINES, "light", 1200),
+    ("lines-light", LINES, "light", 1320),
     ("lines-dark", LINES, "dark", 760),
     ("lines-narrow", LINES, "light", 300),
     ("details-light", DETAILS, "light", 960),

@@ -1,4 +1,4 @@
-import { make, put, styleRoot } from "../dom";
+import { attribute, make, put, styleRoot } from "../dom";
 import { formatDuration, formatMetric, formatPercent } from "../format";
 import type { Job } from "../job";
 import type { Panel } from "../lazy";
@@ -9,10 +9,11 @@ import { HINTS, transport } from "./hints";
 import { cell, List, Section } from "./list";
 import css from "./more.css?inline";
 import { Parts } from "./parts";
-import { makeSpark, sparkPath } from "./spark";
+import { areaPath, makeSpark, sparkPath } from "./spark";
+import { type Pair, pairList, textBox, Value } from "./value";
 
-/** Most of a result or of the metadata that is written out. */
-const JSON_CHARS = 4096;
+/** What is a sentence, and has a row of its own. */
+const WIDE: ReadonlySet<string> = new Set(["So far", "Transport"]);
 
 type Metric = readonly [name: string, value: string, values: Series];
 
@@ -25,12 +26,12 @@ export class Details implements Panel {
   readonly #metrics: Section;
   readonly #stages: Section;
   readonly #parts: Parts;
-  readonly #result: Section;
-  readonly #metadata: Section;
+  readonly #result: Value;
+  readonly #metadata: Value;
   readonly #about: Section;
   readonly #metricList: List<Metric>;
   readonly #stageList: List<Stage>;
-  readonly #facts: List<readonly [string, string]>;
+  readonly #facts: List<Pair>;
   #history: unknown = null;
   #read: History | null = null;
 
@@ -46,20 +47,10 @@ export class Details implements Panel {
     this.#metrics = new Section(doc, this.el, "Metrics");
     this.#stages = new Section(doc, this.el, "Stages");
     this.#parts = new Parts(doc, this.el, job);
-    this.#result = new Section(doc, this.el, "Result");
-    this.#metadata = new Section(doc, this.el, "Metadata");
+    this.#result = new Value(doc, this.el, "Result");
+    this.#metadata = new Value(doc, this.el, "Metadata");
     this.#about = new Section(doc, this.el, "About");
-    for (const [section, label] of [
-      [this.#error, "Traceback"],
-      [this.#result, "Result"],
-      [this.#metadata, "Metadata"],
-    ] as const) {
-      const text = make(doc, "text", section.body, "pre");
-      // A long one scrolls, and must do so for a keyboard, too.
-      text.tabIndex = 0;
-      text.setAttribute("role", "region");
-      text.setAttribute("aria-label", label);
-    }
+    textBox(doc, this.#error.body, "Traceback");
     this.#metricList = new List(
       make(doc, "metrics", this.#metrics.body),
       () => this.#metricRow(),
@@ -70,28 +61,17 @@ export class Details implements Panel {
       () => this.#stageRow(),
       (row, stage) => this.#changeStage(row, stage),
     );
-    this.#facts = new List(
-      make(doc, "about", this.#about.body),
-      () => {
-        const row = make(doc, "pair");
-        make(doc, "name", row, "span");
-        make(doc, "value", row, "span").dir = "auto";
-        return row;
-      },
-      (row, [name, value]) => {
-        put(cell(row, 0), name);
-        put(cell(row, 1), value);
-      },
-    );
+    this.#facts = pairList(doc, this.#about.body);
   }
 
   draw(): void {
     styleRoot(this.el, css, "more");
     const { state } = this.job;
     put(this.#hint, HINTS[this.job.card().shape] ?? "");
-    this.#text(this.#error, state?.error ?? "");
-    this.#text(this.#result, written(state?.more?.result));
-    this.#text(this.#metadata, written(state?.more?.metadata));
+    this.#error.show(Boolean(state?.error));
+    put(cell(this.#error.body, 0), state?.error ?? "");
+    this.#result.draw(state?.more?.result);
+    this.#metadata.draw(state?.more?.metadata);
     this.#drawMetrics(state);
     const stages = state === null ? [] : readStages(state);
     this.#stages.show(stages.length > 0);
@@ -99,17 +79,14 @@ export class Details implements Panel {
     this.#parts.draw();
     this.#about.show(true);
     this.#facts.draw(this.#known(state));
+    for (const row of this.#facts.el.children)
+      attribute(row, "data-wide", WIDE.has(row.firstElementChild?.textContent ?? "") ? "true" : null);
     this.#actions.draw();
   }
 
   dispose(): void {
     this.#actions.dispose();
     this.el.remove();
-  }
-
-  #text(section: Section, text: string): void {
-    section.show(text !== "");
-    put(cell(section.body, 0), text);
   }
 
   #drawMetrics(state: State | null): void {
@@ -134,8 +111,8 @@ export class Details implements Panel {
   #metricRow(): HTMLElement {
     const row = make(this.doc, "metric");
     make(this.doc, "name", row).dir = "auto";
-    row.append(makeSpark(this.doc));
     make(this.doc, "value", row);
+    row.append(makeSpark(this.doc));
     make(this.doc, "range", row);
     return row;
   }
@@ -147,9 +124,11 @@ export class Details implements Panel {
     const now = this.job.state?.metrics?.[name];
     const all = now == null ? known : [...known, now];
     const path = known.length > 1 && this.#read !== null ? sparkPath(this.#read.t_s, values) : "";
-    const line = cell(row, 1).firstElementChild;
-    if (line !== null && line.getAttribute("d") !== path) line.setAttribute("d", path);
-    put(cell(row, 2), value);
+    put(cell(row, 1), value);
+    const spark = cell(row, 2);
+    attribute(spark, "hidden", path === "" ? "" : null);
+    attribute(cell(spark, 0), "d", path);
+    attribute(cell(spark, 1), "d", areaPath(path));
     const range = known.length > 1 && name !== "progress";
     put(cell(row, 3), range ? `${formatMetric(Math.min(...all))} to ${formatMetric(Math.max(...all))}` : "");
   }
@@ -174,7 +153,7 @@ export class Details implements Panel {
     put(cell(row, 2), said.filter(Boolean).join(" · "));
   }
 
-  #known(state: State | null): Array<readonly [string, string]> {
+  #known(state: State | null): Pair[] {
     const origin = state === null ? null : readOrigin(state);
     const time = (text: string | undefined) => {
       const date = new Date(text ?? "");
@@ -183,7 +162,7 @@ export class Details implements Panel {
         : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
     };
     const parent = state?.more?.parent_id;
-    const known: Array<readonly [string, string]> = [
+    const known: Pair[] = [
       ["Job", this.job.jobId],
       ["Part of", typeof parent === "string" ? parent : ""],
       ["Started", time(state?.started_at)],
@@ -191,15 +170,9 @@ export class Details implements Panel {
       ["Host", origin?.host ?? ""],
       ["Process", origin?.pid == null ? "" : String(origin.pid)],
       ["User", origin?.user ?? ""],
+      ["So far", this.job.card().facts.join(" · ")],
       ["Transport", transport(this.job)],
     ];
     return known.filter(([, value]) => value !== "");
   }
-}
-
-function written(value: unknown): string {
-  if (value === undefined || value === null || (typeof value === "object" && Object.keys(value).length === 0))
-    return "";
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-  return text.length > JSON_CHARS ? `${text.slice(0, JSON_CHARS)}…` : text;
 }

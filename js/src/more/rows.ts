@@ -60,7 +60,10 @@ export class Rows {
       rows.push(rowOf(jobId, known, nowUs, locale));
     }
     const compare = COMPARE[order.column];
-    return rows.sort((a, b) => (order.down ? -1 : 1) * compare(a, b) || (b.known.seq ?? 0) - (a.known.seq ?? 0));
+    // By what does not change while a job runs: rows that are equal must not dance.
+    return rows.sort(
+      (a, b) => (order.down ? -1 : 1) * compare(a, b) || began(b) - began(a) || (a.jobId < b.jobId ? -1 : 1),
+    );
   }
 }
 
@@ -79,6 +82,7 @@ function rowOf(jobId: string, known: Known, nowUs: number | null, locale: string
   };
 }
 
+const began = ({ known }: Row) => known.state.run ?? 0;
 const number = (get: (row: Row) => number | null) => (a: Row, b: Row) =>
   (get(a) ?? Number.POSITIVE_INFINITY) - (get(b) ?? Number.POSITIVE_INFINITY) || 0;
 const words = (get: (row: Row) => string) => (a: Row, b: Row) =>

@@ -24,14 +24,19 @@ export function sparkPath(t_s: readonly number[], values: Series): string {
   return path;
 }
 
+/** What lies below such a line, where it has no gaps. */
+export function areaPath(line: string): string {
+  return line === "" || line.lastIndexOf("M") > 0 ? "" : `${line}V${HEIGHT}H${EDGE}Z`;
+}
+
 /** Make a sparkline; what it says is said beside it in numbers, so that it is hidden from screen readers. */
 export function makeSpark(doc: Document): SVGElement {
   const svg = doc.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  const path = doc.createElementNS(SVG, "path");
-  path.setAttribute("vector-effect", "non-scaling-stroke");
-  svg.append(path);
+  const line = doc.createElementNS(SVG, "path");
+  line.setAttribute("vector-effect", "non-scaling-stroke");
+  svg.append(line, doc.createElementNS(SVG, "path"));
   return svg;
 }

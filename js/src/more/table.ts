@@ -1,4 +1,5 @@
 import type { Listener } from "../connection";
+import { STATUS_WORDS } from "../describe";
 import { attribute, make, put, styleRoot } from "../dom";
 import { formatDuration } from "../format";
 import { nextFrame } from "../frame";
@@ -7,8 +8,8 @@ import type { Panel } from "../lazy";
 import { type Filter, isObject, readWhole, STATUSES, type State } from "../protocol";
 import { makeSign, setShape } from "../shapes";
 import { cell } from "./list";
-import css from "./more.css?inline";
 import { COLUMNS, type Column, type Order, type Row, Rows } from "./rows";
+import css from "./table.css?inline";
 
 const ROW_PX = 32;
 /** Rows above and below those in sight, so that scrolling meets what is drawn. */
@@ -36,6 +37,7 @@ export class Table implements Panel {
   #problem = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
+  #picking: ReturnType<typeof setTimeout> | undefined;
   #disposed = false;
 
   constructor(
@@ -55,8 +57,8 @@ export class Table implements Panel {
     text.addEventListener("input", () => this.#narrow({ ...this.#filter, text: text.value }));
     const status = make(doc, "status", bar, "select") as HTMLSelectElement;
     status.setAttribute("aria-label", "Show jobs with this status");
-    for (const value of ["", ...STATUSES])
-      status.append(new Option(value || "all", value, false, value === filter.status));
+    for (const value of ["" as const, ...STATUSES])
+      status.append(new Option(value ? STATUS_WORDS[value].word : "All", value, false, value === filter.status));
     status.addEventListener("change", () => this.#narrow({ ...this.#filter, status: status.value }));
     this.#count = make(doc, "count", bar, "span");
     this.#count.setAttribute("role", "status");
@@ -78,7 +80,7 @@ export class Table implements Panel {
   }
 
   draw(): void {
-    styleRoot(this.el, css, "more");
+    styleRoot(this.el, css, "table");
     this.#pick();
   }
 
@@ -86,6 +88,7 @@ export class Table implements Panel {
     this.#disposed = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#watching);
+    clearTimeout(this.#picking);
     for (const leave of this.#watched.values()) leave();
     this.#watched.clear();
     this.doc.removeEventListener("visibilitychange", this.#returned);
@@ -245,7 +248,7 @@ export class Table implements Panel {
       const listener: Listener = {
         state: (state) => {
           this.#rows.take(state, this.#nowUs());
-          nextFrame(this.#picking);
+          this.#picking ??= setTimeout(this.#pickSoon, INTERVAL_MS);
         },
         subscribed: () => {},
         problem: () => {},
@@ -255,7 +258,9 @@ export class Table implements Panel {
     }
   }
 
-  readonly #picking = (): void => {
-    if (!this.#disposed) this.#pick();
+  // All rows are described and sorted for it, and rows that change their place at every state cannot be read.
+  readonly #pickSoon = (): void => {
+    this.#picking = undefined;
+    this.#pick();
   };
 }
