@@ -20,6 +20,11 @@ export function sortParts(cards: readonly Card[]): Card[] {
   );
 }
 
+/** What is asked of a part first: when it will be done, or else how far it is or how it went. */
+function when({ facts }: Card): string | undefined {
+  return facts.find((fact) => fact.includes(" left")) ?? facts[0];
+}
+
 /** The parts of a job, each in a row. */
 export class Parts {
   readonly #section: Section;
@@ -78,7 +83,7 @@ export class Parts {
     put(cell(row, 3), card.percent);
     put(
       cell(row, 4),
-      [card.word + (card.note && ` · ${card.note}`), card.error.trimEnd().split("\n").at(-1) || card.facts.at(-1)]
+      [card.word + (card.note && ` · ${card.note}`), card.error.trimEnd().split("\n").at(-1) || when(card)]
         .filter(Boolean)
         .join(" · "),
     );
