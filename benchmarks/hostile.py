@@ -1,7 +1,7 @@
 """Viewers that mean no good: everything that one can do to a server with a socket that it has opened.
 
-``python -m benchmarks.hostile --port N --path /ws/jobs --seconds 5`` does all of it at once, and prints as JSON how each
-of them ended: the code of the close frame, 0 for a connection that was cut, -1 for one that was still open.
+``python -m benchmarks.hostile --port N --path /ws/jobs --seconds 5`` does all of it at once, and prints as JSON how
+each of them ended: the code of the close frame, 0 for a connection that was cut, -1 for one that was still open.
 """
 
 from __future__ import annotations

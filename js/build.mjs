@@ -13,13 +13,13 @@ const labextension = join(root, "build", "labextension");
 const statics = join(root, NAME, "static");
 const versionFile = join(root, NAME, "_version.py");
 
-/** The style sheet as minified text. Its prefix, in half of its bytes otherwise, is one sign; `styleRoot` writes it out. */
+/** The style sheet as minified text. What is in half of its bytes otherwise is one sign; `styleRoot` writes it out. */
 const cssText = {
   name: "css-text",
   setup(build) {
     build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { code } = await transform(await readFile(path, "utf8"), { loader: "css", minify: true });
-      return { contents: code.trim().replaceAll("jobprogress-", "¤"), loader: "text" };
+      return { contents: code.trim().replaceAll("jobprogress-", "¤").replaceAll("var(--job-", "§"), loader: "text" };
     });
   },
 };
@@ -120,7 +120,7 @@ await write(join(statics, "bar.js"), barCode);
 await write(join(statics, "live.js"), liveCode);
 await write(join(statics, "more.js"), moreCode);
 await write(join(statics, "page.js"), pageCode);
-await write(join(statics, "page.css"), await styles("style.css", "more/more.css", "page/page.css"));
+await write(join(statics, "page.css"), await styles("style.css", "more/more.css", "more/table.css", "page/page.css"));
 await write(join(statics, "icon.svg"), await readFile(join(js, "src/page/icon.svg"), "utf8"));
 await write(join(labextension, "static", bar), barCode);
 await write(join(labextension, "static", live), liveText);

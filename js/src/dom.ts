@@ -13,8 +13,8 @@ export function styleRoot(el: Element, text: string, name: string): void {
   if (scope.querySelector(`[data-${PREFIX}${name}]`) !== null) return;
   const style = el.ownerDocument.createElement("style");
   style.setAttribute(`data-${PREFIX}${name}`, "");
-  // The build writes the prefix of the classes as one sign.
-  style.textContent = text.replaceAll("¤", PREFIX);
+  // The build writes the prefix of the classes, and the use of a variable, as one sign each.
+  style.textContent = text.replaceAll("¤", PREFIX).replaceAll("§", "var(--job-");
   scope.append(style);
 }
 

@@ -4,10 +4,10 @@ import { StoreClock } from "./clock";
 import type { Source } from "./job";
 import type { Live } from "./lazy";
 import { findServer, type ServerLocation } from "./location";
-import { isObject } from "./protocol";
 import { PartJobs } from "./more/family";
 import { Table } from "./more/table";
 import { tell } from "./more/tell";
+import { isObject } from "./protocol";
 import { connectionTo } from "./registry";
 import { snapshot } from "./snapshot";
 

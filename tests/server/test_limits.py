@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ def connect(server: Mounted, path: str = "ws/jobs") -> Any:
 async def ending(socket: ClientConnection) -> tuple[int, str]:
     """Read until the server closes, and return its code and reason."""
     async with asyncio.timeout(10):
-        try:
+        with contextlib.suppress(websockets.ConnectionClosed):
             while True:
                 await socket.recv()
-        except websockets.ConnectionClosed as exc:
-            assert exc.rcvd is not None, "no close frame came"
-            return exc.rcvd.code, exc.rcvd.reason
+    received = socket.protocol.close_rcvd
+    assert received is not None, "no close frame came"
+    return received.code, received.reason
 
 
 async def answers(socket: ClientConnection) -> bool:
@@ -80,7 +81,9 @@ async def test_a_socket_that_never_says_what_it_wants(tmp_path: Path) -> None:
         assert await answers(speaks)
         await server.service.store.publish(make_state("a"))
         async with asyncio.timeout(5):
-            while json.loads(await watches.recv()).get("job_id") != "a" or "seq" not in json.loads(await watches.recv()):
+            while json.loads(await watches.recv()).get("job_id") != "a" or "seq" not in json.loads(
+                await watches.recv()
+            ):
                 pass
 
 

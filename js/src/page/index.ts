@@ -70,7 +70,7 @@ function start(doc: Document, page: Window): void {
 function all(doc: Document, main: HTMLElement, source: Source, open: (jobId: string) => void): Panel {
   const section = make(doc, "all", main, "section");
   make(doc, "h", make(doc, "sectionhead", section), "h2").textContent = "All jobs";
-  const table = more.table(doc, source, { status: "", text: "" }, open);
+  const table = live.table(doc, source, { status: "", text: "" }, open);
   make(doc, "board", section).append(table.el);
   table.draw();
   return table;
