@@ -22,6 +22,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "JOBPROGRESS_CA_FILE": "PEM file with the certificate, or its authority, to trust for an https URL.",
     "JOBPROGRESS_SERVER_TOKEN": "Token that opens a standalone server; jupyter jobprogress serve reads it.",
     "JOBPROGRESS_NAMESPACE": "Prefix of all Redis names; empty for the names of the original service.",
+    "JOBPROGRESS_SHARED_REDIS": "1: under a JupyterHub, use a Redis without a namespace, where all see all.",
     "JOBPROGRESS_DISABLE": "1: jobs run, report nothing and show nothing.",
     "JOBPROGRESS_IN_JUPYTER": "1: a Jupyter server with this extension started the process. It sets that itself.",
 }
@@ -39,7 +40,7 @@ _CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]]
         lambda value: math.isfinite(value) and value > 0,
     ),
     (("commands_per_s", "requests_per_s"), "a number above 0", lambda value: value > 0),
-    (("ping_interval_s", "first_message_s"), "seconds, or 0 for none", lambda value: value >= 0),
+    (("ping_interval_s", "first_message_s", "recheck_s"), "seconds, or 0 for none", lambda value: value >= 0),
     (
         ("max_subscriptions", "max_viewers", "max_viewers_per_user", "max_ids_per_command"),
         "1 or more",
@@ -96,6 +97,23 @@ def check_url(url: str, name: str = "the store URL") -> str:
             "embedded store",
         )
     return url
+
+
+def check_isolation(url: str, namespace: str, name: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse what a JupyterHub's users would share unawares: one Redis with one set of names.
+
+    Raises:
+        SettingsError: this is a user's server or kernel, the URL is one of Redis, and nothing divides it.
+    """
+    shared = url.partition("://")[0] in REDIS_SCHEMES and not namespace
+    if shared and environ.get("JUPYTERHUB_USER") and environ.get("JOBPROGRESS_SHARED_REDIS") != "1":
+        raise SettingsError(
+            name,
+            mask_url(url),
+            "under a JupyterHub a Redis with a namespace and an ACL user for each user of the Hub, or else the URL of "
+            "the Hub's jobprogress service (docs/jupyterhub.md). JOBPROGRESS_SHARED_REDIS=1 says that all may see and "
+            "change all jobs",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +174,9 @@ class Settings:
     first_message_s: float = 15.0
     """Longest wait for the first message on ``ws/jobs``; 0 waits for ever."""
 
+    recheck_s: float = 45.0
+    """Time between two looks whether whoever opened a socket may still be there; 0 never looks."""
+
     database: str | None = None
     """SQLite file of the embedded store; None keeps it in memory alone."""
 
@@ -194,6 +215,8 @@ class Settings:
         ):
             if candidate:
                 check_url(candidate, name)
+                if name != "url":
+                    check_isolation(candidate, environ.get("JOBPROGRESS_NAMESPACE", ""), name, environ)
                 return cls(
                     url=candidate,
                     token=token or None,

@@ -69,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["serve"] and "--hub" in arguments:
+        from jupyter_jobprogress.server.hub_app import JobProgressHub
+
+        JobProgressHub.launch_instance([argument for argument in arguments[1:] if argument != "--hub"])
+        return Exit.OK
     if arguments[:1] == ["serve"]:
         from jupyter_jobprogress.server.standalone import JobProgressServer
 

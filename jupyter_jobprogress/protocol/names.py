@@ -45,6 +45,11 @@ def check_job_id(job_id: object) -> str:
     return job_id
 
 
+def tenant_namespace(base: str, name: str) -> str:
+    """Return the namespace of one tenant of a store whose own namespace is ``base``."""
+    return f"{base}:{name}" if base else name
+
+
 def make_job_id(title: str | None = None) -> str:
     """Make an id that nobody else has: a readable stem and 60 random bits."""
     stem = _NOT_IN_ID.sub("-", title or "").strip("-.:@+=_")[:40].lower() or "job"

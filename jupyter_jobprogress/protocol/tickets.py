@@ -32,16 +32,18 @@ LONGEST_S: Final = 366 * 86400
 """Longest life of a ticket."""
 
 
-class Ticket(Struct, frozen=True, kw_only=True):
+class Ticket(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a bearer may do.
 
     ``jobs`` is a job id, or a prefix followed by ``*``; ``expires_s`` is seconds since 1970 by the clock of the server
-    that signed it.
+    that signed it. ``tenant`` is whose jobs these are, on a server with several users; ``id`` is what it is revoked by.
     """
 
     jobs: str
     actions: tuple[Action, ...]
     expires_s: int
+    tenant: str = ""
+    id: str = ""
 
     def allows(self, action: Action, job_id: str) -> bool:
         """Whether this ticket lets its bearer do ``action`` to ``job_id``."""
@@ -73,6 +75,7 @@ class TicketAnswer(Struct, frozen=True, kw_only=True):
     expires: str
     jobs: str
     actions: tuple[Action, ...]
+    id: str = ""
 
 
 def decode_request(data: bytes | bytearray | str) -> TicketRequest:
@@ -95,12 +98,14 @@ def decode_request(data: bytes | bytearray | str) -> TicketRequest:
     return request
 
 
-def make_ticket(request: TicketRequest, *, now_s: float) -> Ticket:
-    """Return the ticket that was asked for."""
+def make_ticket(request: TicketRequest, *, now_s: float, tenant: str = "", id: str = "") -> Ticket:
+    """Return the ticket that was asked for, by whoever may do with the tenant's jobs what it allows."""
     return Ticket(
         jobs=request.job_id or f"{request.prefix}*",
         actions=tuple(dict.fromkeys(request.actions)),
         expires_s=int(now_s) + request.expires_in_s,
+        tenant=tenant,
+        id=id,
     )
 
 

@@ -13,8 +13,10 @@ from jupyter_jobprogress.errors import BodyTooLargeError, InvalidArgumentError, 
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.server.auth import Actions, Guarded
+from jupyter_jobprogress.server.grants import UserGrant
 from jupyter_jobprogress.server.metrics import CONTENT_TYPE
 from jupyter_jobprogress.server.site import Site
+from jupyter_jobprogress.server.tenants import Tenant
 from jupyter_jobprogress.store.base import Store
 
 MAX_LIMIT: Final = 1000
@@ -68,8 +70,12 @@ class Rest(Guarded):
         """Make what can be made of the part of the body that is there."""
 
     @property
+    def tenant(self) -> Tenant:
+        return self.site.service.tenant(self.grant.tenant)
+
+    @property
     def store(self) -> Store:
-        return self.site.service.store
+        return self.tenant.store
 
     def answer(self, body: bytes, *, status: int = 200, content_type: str = "application/json") -> None:
         """Finish with a body."""
@@ -132,7 +138,7 @@ class CancelHandler(Rest):
     actions: ClassVar[Actions] = {"POST": "cancel"}
 
     async def post(self, job_id: str) -> None:
-        if not await self.site.service.reporters.request_cancel(job_id):
+        if not await self.tenant.reporters.request_cancel(job_id):
             raise UnknownJobError(job_id)
         self.answer(b'{"cancel_requested":true}', status=202)
 
@@ -151,13 +157,17 @@ class HealthHandler(Rest):
 
     def reason(self) -> str:
         """Return why the store does not answer, or nothing for somebody whom it does not concern."""
-        return self.store.health.reason
+        concerned = isinstance(self.grant, UserGrant) and self.grant.operator
+        return self.site.service.store.health.reason if concerned else ""
 
 
 class MetricsHandler(Rest):
-    """``metrics``: what this server counts about itself, for Prometheus."""
+    """``metrics``: what this server counts about itself, for Prometheus. Of all users, and so not for each of them."""
 
     actions: ClassVar[Actions] = {"GET": "watch"}
+
+    def permits(self) -> bool:
+        return super().permits() and isinstance(self.grant, UserGrant) and self.grant.operator
 
     async def get(self) -> None:
         self.answer(self.site.service.metrics.text(), content_type=CONTENT_TYPE)

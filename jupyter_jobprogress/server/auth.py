@@ -76,7 +76,7 @@ class Guarded(RequestHandler):
             # By hand: an error page, with its line in the log, costs more than the request which is refused.
             self.finish(b'{"code":"too_many_requests","message":"Expected fewer requests a second."}')
             return
-        if (ticket_text := self._ticket_text()) is not None:
+        if (ticket_text := self.ticket_text()) is not None:
             self.grant: Grant = self._ticket_grant(ticket_text)
         else:
             self.user = await self.site.door.user(self)
@@ -100,10 +100,11 @@ class Guarded(RequestHandler):
 
     def check_xsrf_cookie(self) -> None:
         """Leave out the check where there is a ticket: it alone counts, and no page makes a browser send one."""
-        if self._ticket_text() is None:
+        if self.ticket_text() is None:
             super().check_xsrf_cookie()
 
-    def _ticket_text(self) -> str | None:
+    def ticket_text(self) -> str | None:
+        """Return the ticket that came along, whatever it is worth."""
         scheme, _, text = self.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == SCHEME.lower():
             return text.strip()

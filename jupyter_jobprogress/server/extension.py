@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
@@ -18,6 +19,7 @@ from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.site import Site
 from jupyter_jobprogress.server.sockets import lengthen_queue
 from jupyter_jobprogress.server.traits import JobProgress
+from jupyter_jobprogress.settings import check_isolation
 
 
 class JobProgressExtension(JobProgress, ExtensionApp):
@@ -27,6 +29,9 @@ class JobProgressExtension(JobProgress, ExtensionApp):
     version = __version__
     description = "Live progress of long-running jobs."
     load_other_extensions = True
+
+    _service: Service | None = None
+    _replaced: Mapping[str, str | None] = {}
 
     kernels_report_here = Bool(
         True,
@@ -38,8 +43,9 @@ class JobProgressExtension(JobProgress, ExtensionApp):
         return "jupyter_jobprogress_config"
 
     def initialize_settings(self) -> None:
-        self._replaced: dict[str, str | None] = {}
-        self._service = Service(self.service_settings())
+        settings = self.service_settings()
+        check_isolation(settings.url or "", settings.namespace, "c.JobProgress.redis_url")
+        self._service = Service(settings)
         self._site = Site(
             service=self._service,
             key=self.ticket_key(),
@@ -58,7 +64,9 @@ class JobProgressExtension(JobProgress, ExtensionApp):
         lengthen_queue(serverapp.http_server)
         if not self.kernels_report_here:
             return
-        if self.redis_url:
+        if self.service_url:
+            exported = {"JOBPROGRESS_URL": self.service_url, "JOBPROGRESS_TOKEN": os.environ["JUPYTERHUB_API_TOKEN"]}
+        elif self.redis_url:
             # Straight to Redis: a job then outlives this server.
             exported = {"JOBPROGRESS_URL": self.redis_url}
             if self.namespace:
@@ -77,4 +85,5 @@ class JobProgressExtension(JobProgress, ExtensionApp):
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        await self._service.close()
+        if self._service is not None:  # or it was refused at the start
+            await self._service.close()

@@ -31,9 +31,9 @@ class Viewer(Protocol):
 
 
 class Fanout:
-    """See the module. ``close`` ends its tasks; the store stays open, it belongs to the caller."""
+    """See the module. ``close`` ends its tasks; the store stays open, it belongs to the caller. So do ``metrics``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, metrics: Metrics | None = None) -> None:
         self._store = store
         self._subscription = store.subscribe(self)
         self._topics: dict[str, Topic] = {}
@@ -44,7 +44,8 @@ class Fanout:
         self._refresher: asyncio.Task[None] | None = None
         self._openings: set[asyncio.Task[None]] = set()
         self._up = True
-        self.metrics = Metrics(self._present)
+        self.metrics = metrics or Metrics()
+        self.metrics.present.add(self._present)
         store.on_health = self._on_health
 
     @property
@@ -122,6 +123,7 @@ class Fanout:
 
     async def close(self) -> None:
         """Stop tasks, timers and the subscription. Idempotent."""
+        self.metrics.present.discard(self._present)
         tasks = [*self._openings]
         if self._refresher is not None:
             tasks.append(self._refresher)

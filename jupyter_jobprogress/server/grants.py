@@ -14,6 +14,10 @@ class Grant(Protocol):
     """A ``Ticket`` is one; so is what a server's authorizer allows a user."""
 
     @property
+    def tenant(self) -> str:
+        """Whose jobs they are; empty on a server that is not shared."""
+
+    @property
     def actions(self) -> Collection[Action]:
         """What is allowed at all, on some job."""
 
@@ -25,9 +29,12 @@ class Grant(Protocol):
 
 
 class UserGrant(Struct, frozen=True):
-    """What the authorizer of the server lets a user do, to all jobs alike."""
+    """What the authorizer of the server lets a user do, to all jobs of the tenant alike. ``operator``: he may also look
+    at what concerns all tenants."""
 
     actions: frozenset[Action]
+    tenant: str = ""
+    operator: bool = True
 
     def allows(self, action: Action, job_id: str) -> bool:
         return action in self.actions

@@ -28,9 +28,10 @@ JUPYTER_ACTION: Final[dict[Action, str]] = {"watch": "read", "report": "write", 
 class JupyterDoor:
     """Users are those of the server, and may do what its authorizer says."""
 
-    async def user(self, handler: RequestHandler) -> UserGrant | None:
+    async def user(self, handler: RequestHandler, *, again: bool = False) -> UserGrant | None:
         assert isinstance(handler, JupyterHandler)
-        if (user := handler.current_user) is None:
+        user = await _ask_again(handler) if again else handler.current_user
+        if user is None:
             return None
         allowed: set[Action] = set()
         for action, jupyter_action in JUPYTER_ACTION.items():
@@ -46,6 +47,15 @@ class JupyterDoor:
         if user is None or handler.identity_provider.is_token_authenticated(handler):
             return f"address {handler.request.remote_ip}"
         return f"user {user.username}"
+
+
+async def _ask_again(handler: JupyterHandler) -> Any:
+    """Let the identity provider look at the request of an open socket once more.
+
+    By another handler: the first keeps the answer, and a socket raises where a provider clears a cookie.
+    """
+    fresh = JupyterHandler(handler.application, handler.request)
+    return await ensure_async(handler.identity_provider.get_user(fresh))
 
 
 class _Rest(APIHandler):

@@ -51,9 +51,10 @@ class Present(NamedTuple):
 class Metrics(Collector):
     """Everything that ``metrics`` tells."""
 
-    def __init__(self, present: Callable[[], Present]) -> None:
+    def __init__(self) -> None:
         self.counts = Counts()
-        self._present = present
+        self.present: set[Callable[[], Present]] = set()
+        """Who tells what is so now: one fan-out, or one for each tenant that is here."""
         self._registry = CollectorRegistry()
         self._trip = Histogram(
             "jobprogress_store_round_trip_seconds",
@@ -77,6 +78,16 @@ class Metrics(Collector):
             yield
         finally:
             self._trip.observe(time.perf_counter() - begin_s)
+
+    def _present(self) -> Present:
+        """Add up what is so now."""
+        told = [tell() for tell in self.present]
+        return Present(
+            viewers=sum(present.viewers for present in told),
+            subscriptions=sum(present.subscriptions for present in told),
+            jobs=sum(present.jobs for present in told),
+            store_up=all(present.store_up for present in told),
+        )
 
     def loop_lag(self, seconds: float) -> None:
         """Take in how late a timer was."""

@@ -21,37 +21,12 @@ from jupyter_jobprogress.server.page import PageHandler
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainDoor:
-    """``token`` is empty where everybody may come in. ``origins`` are those of other sites whose pages may ask;
-    ``hosts`` are names by which this server is known, besides localhost and addresses."""
+class Names:
+    """How a server is called. ``origins`` are those of other sites whose pages may ask; ``hosts`` are names by which
+    this server is known, besides localhost and addresses."""
 
-    token: str = field(repr=False)
     origins: frozenset[str]
     hosts: frozenset[str]
-
-    @property
-    def cookie_name(self) -> str:
-        # Cookies of one host are shared by its ports, so that two servers need two names.
-        return f"jobprogress-{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
-
-    @property
-    def cookie_value(self) -> str:
-        # Not the token, which a script could use elsewhere; and the same in each of several processes.
-        return hmac.digest(self.token.encode(), b"cookie", "sha256").hex()
-
-    async def user(self, handler: RequestHandler) -> UserGrant | None:
-        assert isinstance(handler, PlainHandler)
-        if not self.token or self._same(self._token_of(handler), self.token):
-            return EVERYTHING
-        if not self._same(handler.get_cookie(self.cookie_name), self.cookie_value):
-            return None
-        # SameSite keeps the cookie from pages of other sites, but another port of this host is the same site.
-        if handler.request.method not in ("GET", "HEAD") and "Origin" not in handler.request.headers:
-            return None
-        return EVERYTHING
-
-    def who(self, handler: RequestHandler) -> str:
-        return f"address {handler.request.remote_ip}"
 
     def knows_host(self, name: str) -> bool:
         """Whether a Host header names this server. A name of somebody else that leads here is DNS rebinding; with an
@@ -73,6 +48,37 @@ class PlainDoor:
         except ValueError:
             return False
 
+
+@dataclass(frozen=True, kw_only=True)
+class PlainDoor(Names):
+    """``token`` is empty where everybody may come in."""
+
+    token: str = field(repr=False)
+
+    @property
+    def cookie_name(self) -> str:
+        # Cookies of one host are shared by its ports, so that two servers need two names.
+        return f"jobprogress-{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
+
+    @property
+    def cookie_value(self) -> str:
+        # Not the token, which a script could use elsewhere; and the same in each of several processes.
+        return hmac.digest(self.token.encode(), b"cookie", "sha256").hex()
+
+    async def user(self, handler: RequestHandler, *, again: bool = False) -> UserGrant | None:
+        assert isinstance(handler, PlainHandler)
+        if not self.token or self._same(self._token_of(handler), self.token):
+            return EVERYTHING
+        if not self._same(handler.get_cookie(self.cookie_name), self.cookie_value):
+            return None
+        # SameSite keeps the cookie from pages of other sites, but another port of this host is the same site.
+        if handler.request.method not in ("GET", "HEAD") and "Origin" not in handler.request.headers:
+            return None
+        return EVERYTHING
+
+    def who(self, handler: RequestHandler) -> str:
+        return f"address {handler.request.remote_ip}"
+
     def _token_of(self, handler: PlainHandler) -> str | None:
         scheme, _, text = handler.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() in ("token", "bearer"):
@@ -91,8 +97,8 @@ class PlainHandler(RequestHandler):
     token_in_query: ClassVar[bool] = False
 
     @property
-    def door(self) -> PlainDoor:
-        return cast("PlainDoor", self.settings["door"])
+    def door(self) -> Names:
+        return cast("Names", self.settings["door"])
 
     def prepare(self) -> None:
         if not self.door.knows_host(self.request.host_name):

@@ -9,7 +9,7 @@ from jupyter_jobprogress.server.api import CancelHandler, HealthHandler, JobHand
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.openapi import OpenApiHandler
 from jupyter_jobprogress.server.page import PageFileHandler, PageHandler
-from jupyter_jobprogress.server.tickets import TicketsHandler
+from jupyter_jobprogress.server.tickets import TicketHandler, TicketsHandler
 from jupyter_jobprogress.server.updates import UpdatesHandler
 from jupyter_jobprogress.server.websocket import JobSocket, JobsSocket
 
@@ -21,6 +21,7 @@ ROUTES: Final[tuple[tuple[str, type[Guarded]], ...]] = (
     (rf"api/jobs/{JOB_PATH}/updates", UpdatesHandler),
     (rf"api/jobs/{JOB_PATH}/cancel", CancelHandler),
     (r"api/tickets", TicketsHandler),
+    (r"api/tickets/(?P<id>[0-9a-f]{16})", TicketHandler),
     (r"api/openapi\.json", OpenApiHandler),
     (r"health", HealthHandler),
     (r"metrics", MetricsHandler),

@@ -8,15 +8,15 @@ from typing import Final
 
 from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.codes import CloseCode
-from jupyter_jobprogress.server.children import Children
-from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.server.grants import Grant
 from jupyter_jobprogress.server.keeper import TICK_S, Keeper, Rota
 from jupyter_jobprogress.server.limits import Door
 from jupyter_jobprogress.server.mailbox import Outlet
+from jupyter_jobprogress.server.metrics import Metrics
 from jupyter_jobprogress.server.open_sockets import OpenSockets
-from jupyter_jobprogress.server.reporters import Reporters
 from jupyter_jobprogress.server.session import Session
+from jupyter_jobprogress.server.tenants import Tenant, Tenants
+from jupyter_jobprogress.server.watchman import Check, Watchman, still_in
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect
 from jupyter_jobprogress.store.base import Health
@@ -38,12 +38,13 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = connect(settings)
-        self.fanout = Fanout(self.store)
-        self.reporters = Reporters(self.store)
-        self.children = Children(self.store)
-        self.metrics = self.fanout.metrics
+        self.metrics = Metrics()
+        self._tenants = Tenants(self.store, self.metrics, lasting=bool(settings.url or settings.database))
+        self.fanout = self._tenants.only.fanout
+        self.reporters = self._tenants.only.reporters
         self._door = Door(settings)
-        self._sessions: dict[Session, tuple[Outlet, str]] = {}
+        self._sessions: dict[Session, tuple[Outlet, str, Tenant]] = {}
+        self._watchman = Watchman(settings.recheck_s)
         self.sockets = OpenSockets()
         self._closing: set[asyncio.Task[None]] = set()
         self._complained_s = -COMPLAIN_EVERY_S
@@ -52,6 +53,10 @@ class Service:
         self._first = Rota(settings.first_message_s, Session.silent, repeats=False)
         period_s = min(TICK_S, settings.ping_interval_s or TICK_S)
         self._keeper = Keeper(self._tick, self.metrics.loop_lag, period_s=period_s)
+
+    def tenant(self, name: str) -> Tenant:
+        """Return what belongs to one tenant, or with an empty name to the only one. Raises SettingsError."""
+        return self._tenants.of(name, asyncio.get_running_loop().time())
 
     def allows_request(self, who: str) -> bool:
         """Whether ``who`` may make one more request or handshake now; 429 is the answer if not."""
@@ -68,27 +73,35 @@ class Service:
             )
         return False
 
-    def open_session(self, *, grant: Grant, outlet: Outlet, who: str = "", job_id: str | None = None) -> Session | None:
-        """Make a session; ``await session.start()`` next. None: ``who`` is over a limit, and the outlet was closed."""
+    def open_session(
+        self, *, grant: Grant, outlet: Outlet, who: str = "", job_id: str | None = None, check: Check = still_in
+    ) -> Session | None:
+        """Make a session; ``await session.start()`` next. None: ``who`` is over a limit, and the outlet was closed.
+
+        ``check`` is asked every ``Settings.recheck_s`` seconds what the other end may do now.
+        """
         if (reason := self._door.enter(who)) is not None:
             self.metrics.counts.refused += 1
             outlet.close(CloseCode.TOO_MANY, reason)
             return None
+        tenant = self.tenant(grant.tenant)
+        tenant.sessions += 1
         session = Session(
-            store=self.store,
-            fanout=self.fanout,
-            reporters=self.reporters,
-            children=self.children,
+            store=tenant.store,
+            fanout=tenant.fanout,
+            reporters=tenant.reporters,
+            children=tenant.children,
             settings=self.settings,
             grant=grant,
             outlet=outlet,
             job_id=job_id,
             spoke=self._first.discard,
         )
-        self._sessions[session] = (outlet, who)
+        self._sessions[session] = (outlet, who, tenant)
         now_s = asyncio.get_running_loop().time()
         self._pings.add(session, now_s)
         self._probes.add(session, now_s)
+        self._watchman.add(session, grant, check, now_s)
         if job_id is None:
             self._first.add(session, now_s)
         self._keeper.start()
@@ -99,7 +112,10 @@ class Service:
         entry = self._sessions.pop(session, None)
         if entry is None:
             return
-        self._door.leave(entry[1])
+        _, who, tenant = entry
+        self._door.leave(who)
+        tenant.sessions -= 1
+        self._watchman.discard(session)
         for rota in (self._pings, self._probes, self._first):
             rota.discard(session)
         for task in session.stop():
@@ -123,15 +139,19 @@ class Service:
 
     async def close(self) -> None:
         """Send viewers away to come back (1012), end sessions, then the fan-out, then the store. Idempotent."""
-        for session, (outlet, _) in list(self._sessions.items()):
+        for session, (outlet, _, _) in list(self._sessions.items()):
             outlet.close(CloseCode.SERVICE_RESTART, "The server stops")
             self.close_session(session)
         self._keeper.stop()
+        await self._watchman.close()
         await asyncio.gather(*self._closing, return_exceptions=True)
-        await self.children.close()
-        await self.fanout.close()
-        await self.store.close()
+        await self._tenants.close()
 
     def _tick(self, now_s: float) -> None:
+        self._watchman.tick(now_s)
+        for tenant in self._tenants.idle(now_s):
+            task = asyncio.create_task(tenant.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         for rota in (self._pings, self._probes, self._first):
             rota.tick(now_s)

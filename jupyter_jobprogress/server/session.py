@@ -172,6 +172,10 @@ class Session:
         """Close a client that has not said what it wants within ``first_message_s``."""
         self.refuse(f"no message came within {self._settings.first_message_s:g} s")
 
+    def dismiss(self, code: CloseCode, reason: str) -> None:
+        """Close a client that may no longer do what it might when it came."""
+        self._end(code, reason)
+
     def refuse(self, reason: str) -> None:
         """Close a client that is over a limit (4429)."""
         self._fanout.metrics.counts.refused += 1

@@ -14,10 +14,14 @@ from jupyter_jobprogress.server.ticket_key import TicketKey
 
 
 class Door(Protocol):
-    """How a server knows its users. There is one for Jupyter and one for the standalone server."""
+    """How a server knows its users. There is one for Jupyter, one for the standalone server, one for a JupyterHub."""
 
-    async def user(self, handler: RequestHandler) -> UserGrant | None:
-        """Return what the user who sent the request may do, or None if nobody is signed in."""
+    async def user(self, handler: RequestHandler, *, again: bool = False) -> UserGrant | None:
+        """Return what the user who sent the request may do, or None if nobody is signed in.
+
+        ``again`` asks of a socket that is open for long: what was found out at its handshake counts for nothing.
+        Raises ForbiddenError for a user who may not be here, and whatever keeps the question from being answered.
+        """
 
     def who(self, handler: RequestHandler) -> str:
         """Return by whose name requests and sockets are counted: the user's, or the address where none has one."""

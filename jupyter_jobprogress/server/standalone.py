@@ -44,6 +44,9 @@ class JobProgressServer(JobProgress, JupyterApp):
 
     name = "jupyter-jobprogress"
     version = __version__
+    behind_proxy = False
+    """Whether X-Forwarded-For and -Proto are those of a proxy that nobody goes around."""
+
     description = "Serve the progress of jobs without Jupyter. Prints the URL to open; stop it with Ctrl-C or SIGTERM."
 
     host = Unicode("127.0.0.1", help="Address to listen on. 0.0.0.0: every one. Default: 127.0.0.1.").tag(config=True)
@@ -111,8 +114,7 @@ class JobProgressServer(JobProgress, JupyterApp):
 
     async def serve(self, stop: asyncio.Event | None = None) -> None:
         """Serve until ``stop`` is set, or without one until a signal comes."""
-        generated = not self.no_auth and not self.token
-        token = "" if self.no_auth else self.token or secrets.token_hex(32)
+        generated, token = self.credential()
         if self.socket and self.certfile:
             raise SettingsError("certfile", self.certfile, "empty together with a unix socket, which needs no TLS")
         context = tls(self.certfile, self.keyfile)
@@ -125,6 +127,7 @@ class JobProgressServer(JobProgress, JupyterApp):
             max_body_size=BODY_BYTES,
             max_header_size=16 * 1024,
             idle_connection_timeout=120,
+            xheaders=self.behind_proxy,
         )
         if stop is None:
             stop = asyncio.Event()
@@ -132,27 +135,40 @@ class JobProgressServer(JobProgress, JupyterApp):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
         http.add_sockets(listening)
         url = self.local_url(port)
-        file = announce(Running(url=url, token=token, pid=os.getpid(), ca_file=self.certfile))
+        file = self.announce(Running(url=url, token=token, pid=os.getpid(), ca_file=self.certfile))
         try:
             self.tell(url, token if generated else "", service.store.label, file)
             await stop.wait()
         finally:
-            file.unlink(missing_ok=True)
+            if file is not None:
+                file.unlink(missing_ok=True)
             http.stop()
             await service.close()
             await service.sockets.gone(within_s=GOODBYE_S)
             await http.close_all_connections()
             unlink(self.socket)
 
+    def credential(self) -> tuple[bool, str]:
+        """Return the token that opens everything, empty where none does, and before it whether it was made here."""
+        return not self.no_auth and not self.token, "" if self.no_auth else self.token or secrets.token_hex(32)
+
+    def announce(self, server: Running) -> Path | None:
+        """Tell the programs of this user where the server is. Returns the file that does, for the caller to remove."""
+        return announce(server)
+
+    @property
+    def root(self) -> str:
+        return f"/{self.base_url.strip('/')}/".replace("//", "/")
+
+    def hosts(self) -> frozenset[str]:
+        """Return the names of this server besides localhost and addresses."""
+        names = {self.host, *self.allow_host, urlsplit(self.public_url).hostname or ""}
+        return frozenset(name.lower() for name in names if name)
+
     def application(self, service: Service, token: str) -> Application:
         """Return the Tornado application: every route below the base URL, and nothing beside it."""
-        root = f"/{self.base_url.strip('/')}/".replace("//", "/")
-        names = {self.host, *self.allow_host, urlsplit(self.public_url).hostname or ""}
-        door = PlainDoor(
-            token=token,
-            origins=frozenset(self.allow_origin),
-            hosts=frozenset(name.lower() for name in names if name),
-        )
+        root = self.root
+        door = PlainDoor(token=token, origins=frozenset(self.allow_origin), hosts=self.hosts())
         site = Site(service=service, key=self.ticket_key(), door=door, root=root, public_url=self.public_url)
         routes: list[Any] = [(f"{root}{path}", alone(core), {"site": site}) for path, core in ROUTES]
         return Application(
@@ -165,18 +181,20 @@ class JobProgressServer(JobProgress, JupyterApp):
 
     def local_url(self, port: int) -> str:
         """Return the URL by which a process on this machine reaches the server."""
-        path = f"/{self.base_url.strip('/')}/".replace("//", "/")
+        path = self.root
         scheme = "https" if self.certfile else "http"
         if self.socket:
             return f"http+unix://{quote(self.socket, safe='')}{path}"
         host = _EVERY_ADDRESS.get(self.host, self.host)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
-    def tell(self, url: str, token: str, store: str, file: Path) -> None:
+    def tell(self, url: str, token: str, store: str, file: Path | None) -> None:
         """Print once where the server is. The only place where a token is printed, and only one made here."""
         page = url if self.socket else f"{self.public_url or url}{f'?token={token}' if token else ''}"
         lines = [f"Job progress is served from the store {store} at", "", f"    {page}", ""]
-        if self.no_auth:
+        if file is None:
+            lines += ["Users sign in by JupyterHub.", ""]
+        elif self.no_auth:
             lines += ["WARNING: NO AUTHENTICATION. Everybody who reaches this address sees and cancels every job.", ""]
         else:
             lines += [f"Programs of yours on this machine find the token in {file}.", ""]

@@ -1,4 +1,4 @@
-"""The key that signs tickets, in a file that only its owner can read."""
+"""The key that signs tickets, in a file that only its owner can read, and the list of tickets that were taken back."""
 
 from __future__ import annotations
 
@@ -7,40 +7,80 @@ import secrets
 import time
 from pathlib import Path
 
-from jupyter_jobprogress.protocol.tickets import Ticket, read_ticket, sign_ticket
+from jupyter_jobprogress.errors import TicketError
+from jupyter_jobprogress.protocol.tickets import LONGEST_S, Ticket, read_ticket, sign_ticket
+
+
+def load_key(path: Path) -> bytes:
+    """Return the 32 bytes in a file, which is made where it is missing. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Written aside and linked into place: of two servers that start together, both end with one key.
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(32))
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return path.read_bytes()
 
 
 class TicketKey:
-    """Signs and reads tickets.
+    """Signs, reads and revokes tickets.
 
     The key outlives the server, so that a job on another machine keeps reporting after a restart. Deleting the file
-    and restarting revokes every ticket.
+    and restarting revokes every ticket; single ones stand in ``{path}.revoked``, one a line with the time after which
+    none of that id can be valid. Servers that share the key share the list.
     """
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        self._list = Path(f"{path}.revoked")
         self._key: bytes | None = None
+        self._revoked: set[str] = set()
+        self._listed: tuple[int, int] | None = None
+
+    @property
+    def key(self) -> bytes:
+        if self._key is None:
+            self._key = load_key(self._path)
+        return self._key
 
     def sign(self, ticket: Ticket) -> str:
-        return sign_ticket(ticket, self._load())
+        return sign_ticket(ticket, self.key)
 
     def read(self, text: str) -> Ticket:
         """Raises TicketError."""
-        return read_ticket(text, self._load(), now_s=time.time())
+        ticket = read_ticket(text, self.key, now_s=time.time())
+        if ticket.id and f"{ticket.tenant}/{ticket.id}" in self._list_now():
+            raise TicketError("it was revoked")
+        return ticket
 
-    def _load(self) -> bytes:
-        if self._key is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Written aside and linked into place: of two servers that start together, both end with one key.
-            fresh = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-            descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-            try:
-                os.link(fresh, self._path)
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
-            self._key = self._path.read_bytes()
-        return self._key
+    def revoke(self, id: str, *, tenant: str) -> None:
+        """Take a ticket back, at once and for good. Sockets that it opened are closed at their next check."""
+        now_s = int(time.time())
+        kept = [line for line in self._lines() if int(line.split()[1]) > now_s]
+        fresh = self._list.with_name(f"{self._list.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.writelines(f"{line}\n" for line in [*kept, f"{tenant}/{id} {now_s + LONGEST_S}"])
+        fresh.replace(self._list)
+
+    def _lines(self) -> list[str]:
+        try:
+            return self._list.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _list_now(self) -> set[str]:
+        try:
+            stat = self._list.stat()
+        except FileNotFoundError:
+            return set()
+        if (listed := (stat.st_mtime_ns, stat.st_ino)) != self._listed:
+            self._revoked = {line.split()[0] for line in self._lines()}
+            self._listed = listed
+        return self._revoked

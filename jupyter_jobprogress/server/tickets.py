@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import ClassVar
 
@@ -24,7 +25,7 @@ class TicketsHandler(Rest):
         for action in request.actions:
             if not self.grant.allows_all(action):
                 raise ForbiddenError(action)
-        ticket = make_ticket(request, now_s=time.time())
+        ticket = make_ticket(request, now_s=time.time(), tenant=self.grant.tenant, id=secrets.token_hex(8))
         self.set_header("Cache-Control", "no-store")
         self.answer(
             json.encode(
@@ -34,7 +35,19 @@ class TicketsHandler(Rest):
                     expires=timestamp(ticket.expires_s),
                     jobs=ticket.jobs,
                     actions=ticket.actions,
+                    id=ticket.id,
                 )
             ),
             status=201,
         )
+
+
+class TicketHandler(Rest):
+    """``api/tickets/{id}``: DELETE takes a ticket back. Whether there is one of this id is not known, and not told."""
+
+    actions: ClassVar[Actions] = {"DELETE": "cancel"}
+
+    async def delete(self, id: str) -> None:
+        self.site.key.revoke(id, tenant=self.grant.tenant)
+        self.set_status(204)
+        self.finish()

@@ -11,7 +11,7 @@ from traitlets import Float, Int, Unicode, default
 from traitlets.config import Configurable
 
 from jupyter_jobprogress.server.ticket_key import TicketKey
-from jupyter_jobprogress.settings import REDIS_SCHEMES, Settings
+from jupyter_jobprogress.settings import REDIS_SCHEMES, REMOTE_SCHEMES, Settings
 
 LIMITS: Final = (
     "max_subscriptions",
@@ -22,6 +22,7 @@ LIMITS: Final = (
     "max_ids_per_command",
     "requests_per_s",
     "first_message_s",
+    "recheck_s",
 )
 """Traits that are fields of ``Settings`` under the same name."""
 
@@ -32,6 +33,10 @@ class JobProgress(Configurable):
     redis_url = Unicode(
         help="URL of the Redis or Valkey that holds the states of jobs: see docs/redis.md. Empty (the "
         "default, unless JOBPROGRESS_URL names a Redis or REDIS_URL is set): the embedded store of this server."
+    ).tag(config=True)
+    service_url = Unicode(
+        help="http(s) URL of the server that keeps the states of jobs for this one, as a service of a JupyterHub does. "
+        "Empty (the default, unless a Hub's JOBPROGRESS_URL names one): this server keeps them, or Redis."
     ).tag(config=True)
     namespace = Unicode(
         help="Prefix of all names in Redis. Empty (the default): the names of the original progress service."
@@ -75,6 +80,11 @@ class JobProgress(Configurable):
     first_message_s = Float(
         15.0, help="Seconds in which a client of ws/jobs must send its first message. 0: no limit. Default: 15."
     ).tag(config=True)
+    recheck_s = Float(
+        45.0,
+        help="Seconds after which an open socket is asked again whether its user is still signed in and its ticket "
+        "still good. A JupyterHub adds the 300 s for which its answers are kept. 0: never. Default: 45.",
+    ).tag(config=True)
     public_url = Unicode(
         help="URL by which jobs on other machines reach this server, for tickets; in Jupyter it ends with "
         "/jobprogress/. Empty (the default): the address by which the ticket was asked for."
@@ -83,6 +93,13 @@ class JobProgress(Configurable):
         help="File with the key that signs tickets, made where it is missing. Servers that share it accept each "
         "other's tickets. Default: jobprogress/ticket.key in Jupyter's data folder."
     ).tag(config=True)
+
+    @default("service_url")
+    def _default_service_url(self) -> str:
+        # Only what a Hub has set: beside a token this is the URL of the server in whose terminal this one was started.
+        url = os.environ.get("JOBPROGRESS_URL", "")
+        given_by_hub = os.environ.get("JUPYTERHUB_API_TOKEN") and not os.environ.get("JOBPROGRESS_TOKEN")
+        return url if given_by_hub and url.partition("://")[0] in REMOTE_SCHEMES else ""
 
     @default("redis_url")
     def _default_redis_url(self) -> str:
@@ -107,7 +124,9 @@ class JobProgress(Configurable):
     def service_settings(self) -> Settings:
         """Return what was set as ``Settings``. Raises SettingsError."""
         return Settings(
-            url=self.redis_url or None,
+            url=self.service_url or self.redis_url or None,
+            token=os.environ.get("JUPYTERHUB_API_TOKEN") if self.service_url else None,
+            ca_file=(os.environ.get("JOBPROGRESS_CA_FILE") or None) if self.service_url else None,
             namespace=self.namespace,
             database=self.database or None,
             ttl_s=self.ttl_s,

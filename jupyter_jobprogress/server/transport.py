@@ -22,6 +22,7 @@ from jupyter_jobprogress.server.grants import Grant
 from jupyter_jobprogress.server.mailbox import Outlet
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.session import Session
+from jupyter_jobprogress.server.watchman import Check, still_in
 
 DRAIN_S: Final = 15.0
 """A viewer that does not take one write in this time is dropped."""
@@ -201,12 +202,14 @@ class SessionSocket(WebSocketHandler):
 
     _service: Service
     _grant: Grant | None = None
+    _check: Check = still_in
     _who = ""
     _job_id: str | None = None
 
-    def expect(self, grant: Grant, *, who: str, job_id: str | None) -> None:
-        """Say what the other end may do, and whose socket it is: the name of a user, or an address."""
+    def expect(self, grant: Grant, *, who: str, job_id: str | None, check: Check = still_in) -> None:
+        """Say what the other end may do, whose socket it is (a user's name, or an address), and how to ask again."""
         self._grant = grant
+        self._check = check
         self._who = who
         self._job_id = job_id
 
@@ -243,7 +246,9 @@ class SessionSocket(WebSocketHandler):
         wire = protocol.handler = Wire(protocol, self._service)
         self.ws_connection = None
         self.ui.clear()  # it refers back to the handler, which would wait for the garbage collector
-        wire.session = self._service.open_session(grant=self._grant, outlet=wire, who=self._who, job_id=self._job_id)
+        wire.session = self._service.open_session(
+            grant=self._grant, outlet=wire, who=self._who, job_id=self._job_id, check=self._check
+        )
         if wire.session is not None:
             try:
                 await wire.session.start()

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from jupyter_jobprogress.errors import SettingsError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State, Status
 
@@ -138,6 +139,16 @@ class Store(ABC):
     @abstractmethod
     def subscribe(self, listener: Listener) -> Subscription:
         """Make a subscription, empty at first. A store may have any number of them."""
+
+    def of_tenant(self, name: str) -> Store:
+        """Return a store of its own for one of several tenants, none of whom sees another's jobs.
+
+        Closing it leaves this one open; closing this one ends it, too.
+
+        Raises:
+            SettingsError: what is behind this store cannot be divided.
+        """
+        raise SettingsError("the store", self.label, "Redis or the embedded store, where each user has a part of it")
 
     @abstractmethod
     async def close(self) -> None:

@@ -12,6 +12,8 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -75,6 +77,11 @@ class EmbeddedStore(Store):
 
     def now_us(self) -> int:
         return self._clock_us()
+
+    def of_tenant(self, name: str) -> Store:
+        file = self._settings.database
+        database = str(Path(file).with_name("tenants") / f"{name}.sqlite") if file else None
+        return EmbeddedStore(replace(self._settings, database=database), clock_us=self._clock_us)
 
     async def publish(self, state: State, *, start: bool = False) -> Receipt:
         self._check_open()

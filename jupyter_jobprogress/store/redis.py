@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -23,7 +24,7 @@ from jupyter_jobprogress.protocol.messages import (
     encode_contribution,
     encode_state,
 )
-from jupyter_jobprogress.protocol.names import RedisNames, check_job_id
+from jupyter_jobprogress.protocol.names import RedisNames, check_job_id, tenant_namespace
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
@@ -75,6 +76,7 @@ class RedisStore(Store):
         self._indexed = Indexed(clock) if self._names.clustered else None
         self._readable = Readable()
         self._health = Health(True)
+        self._tenants: set[RedisStore] = set()
         self._client = RedisClient(settings, done=self._command_done, clock=clock, wall=wall)
         self._push = RedisPush(
             self._client, self._names, settings, self._readable, report=self._set_health, clock=clock, jitter=jitter
@@ -205,7 +207,10 @@ class RedisStore(Store):
 
     def subscribe(self, listener: Listener) -> Subscription:
         self._client.check_open()
-        return RedisSubscription(self._push, listener)
+        return RedisSubscription(self._push, self._names, listener)
+
+    def of_tenant(self, name: str) -> Store:
+        return _TenantStore(self, name)
 
     async def close(self) -> None:
         self._client.closed = True
@@ -251,11 +256,37 @@ class RedisStore(Store):
 
     def _set_health(self, health: Health) -> None:
         before, self._health = self._health, health
-        if before.up != health.up and not self._client.closed and self.on_health is not None:
-            try:
-                self.on_health(health)
-            except Exception:  # noqa: BLE001 — the reader of pushes may be the caller, and must live on
-                _log.exception("Who wants to know of the health of the store failed")
+        if before.up == health.up or self._client.closed:
+            return
+        for store in (self, *self._tenants):
+            if store.on_health is not None:
+                try:
+                    store.on_health(health)
+                except Exception:  # noqa: BLE001 — the reader of pushes may be the caller, and must live on
+                    _log.exception("Who wants to know of the health of the store failed")
+
+
+class _TenantStore(RedisStore):
+    """The same Redis under another namespace, over the connections of the store that made it."""
+
+    def __init__(self, whole: RedisStore, name: str) -> None:
+        # All that RedisStore holds, shared; then what is this one's own.
+        vars(self).update(vars(whole))
+        self.on_health = None
+        self._whole = whole
+        self._names = replace(whole._names, namespace=tenant_namespace(whole._names.namespace, name))
+        self._index = self._names.index()
+        whole._tenants.add(self)
+
+    @property
+    def health(self) -> Health:
+        return self._whole.health
+
+    async def close(self) -> None:
+        self._whole._tenants.discard(self)
+
+    def _command_done(self, error: StoreError | None) -> None:
+        self._whole._command_done(error)
 
 
 def _names(settings: Settings) -> RedisNames:

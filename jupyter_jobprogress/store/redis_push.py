@@ -62,7 +62,6 @@ class RedisPush:
         jitter: Callable[[], float] = OWN_RANDOM.random,
     ) -> None:
         self._client = client
-        self._names = names
         self._settings = settings
         self._readable = readable
         self._report = report
@@ -89,7 +88,7 @@ class RedisPush:
         self._wake.set()
 
     async def add(self, subscription: RedisSubscription, job_id: str) -> None:
-        channel = self._names.channel(job_id).encode()
+        channel = subscription.channel(job_id)
         self._client.check_open()
         wanted = self._wanted.get(channel)
         if wanted is None:
@@ -121,7 +120,7 @@ class RedisPush:
             waiters.remove(waiter)
 
     def discard(self, subscription: RedisSubscription, job_id: str) -> None:
-        channel = self._names.channel(job_id).encode()
+        channel = subscription.channel(job_id)
         wanted = self._wanted.get(channel)
         if wanted is None:
             return
@@ -330,12 +329,17 @@ class RedisPush:
 class RedisSubscription(Subscription):
     """What one listener wants. An error of a listener is logged once and never reaches the reader."""
 
-    def __init__(self, push: RedisPush, listener: Listener) -> None:
+    def __init__(self, push: RedisPush, names: RedisNames, listener: Listener) -> None:
         self._push = push
+        self._names = names
         self._listener = listener
         self._job_ids: set[str] = set()
         self._closed = False
         self._failed = False
+
+    def channel(self, job_id: str) -> bytes:
+        """Return the channel of a job, in the namespace of the store that this was made by."""
+        return self._names.channel(job_id).encode()
 
     async def add(self, job_id: str) -> None:
         if self._closed:

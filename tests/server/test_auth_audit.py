@@ -30,6 +30,9 @@ from tests.support.standalone import TOKEN, fetch, mounted
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """Without OPTIONS, which is answered to everybody, with headers alone."""
 
+PARTS = {"job_id": "job-1", "id": "0123456789abcdef", "name": "page.js"}
+"""What stands in a path for its groups."""
+
 OPENED_BY = {
     "report": {"GET ws/jobs", "POST api/jobs/job-1/updates"},
     "watch": {"GET ws/jobs", "GET ws/jobs/job-1", "GET api/jobs/job-1"},
@@ -62,7 +65,7 @@ class Audited(NamedTuple):
             pattern = getattr(rule.matcher, "regex", None)
             if pattern is not None and pattern.pattern.startswith(re.escape(self.root)):
                 path = pattern.pattern.removeprefix(re.escape(self.root)).rstrip("$").replace("\\", "")
-                found[path.replace("(?P<job_id>[^/]+)", "job-1").replace("(?P<name>[a-z.]+)", "page.js")] = rule.target
+                found[re.sub(r"\(\?P<(\w+)>.*?\)", lambda group: PARTS[group[1]], path)] = rule.target
         return list(found.items())
 
     def ticket(self, **fields: Any) -> str:

@@ -36,7 +36,7 @@ async def test_a_ticket_reports_its_job_and_no_other(server: Mounted) -> None:
     status, ticket = await ask(server, job_id="train-7", expires_in_s=60)
 
     assert status == 201
-    assert set(ticket) == {"url", "token", "expires", "jobs", "actions"}
+    assert set(ticket) == {"url", "token", "expires", "jobs", "actions", "id"}
     assert (ticket["url"], ticket["jobs"], ticket["actions"]) == (server.url, "train-7", ["report"])
     now_s = server.service.store.now_us() / 1e6
     assert now_s + 50 < datetime.fromisoformat(ticket["expires"]).timestamp() < now_s + 61
