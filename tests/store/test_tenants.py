@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -136,6 +137,14 @@ def test_no_two_users_share_a_name_and_none_is_a_pattern() -> None:
 def test_a_namespace_that_means_more_than_itself_is_refused(namespace: str) -> None:
     with pytest.raises(InvalidArgumentError):
         acl_rules(namespace, PASSWORD)
+
+
+def test_the_page_prints_the_rules_that_are_tested() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "jupyterhub.md").read_text()
+
+    rules = acl_rules("NAME", PASSWORD)
+    rules[2] = "#SHA256"
+    assert f"ACL SETUSER NAME {' '.join(rules)}\n" in page
 
 
 def test_under_a_hub_a_redis_that_nothing_divides_is_refused_with_the_remedy() -> None:
