@@ -243,8 +243,11 @@ def running_hub(folder: Path, redis_url: str) -> Iterator[Hub]:
         home=str(folder / "home" / "{username}"),
     )
     config = folder / "jupyterhub_config.py"
-    config.write_text(own + as_printed)
-    settings = folder / ".jupyter"
+    # The Hub gives a service the home of whoever runs it, where a test has no business.
+    folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    own_folders = f'c.JupyterHub.services[-1]["environment"].update({folders!r})\n'
+    config.write_text(own + as_printed + own_folders)
+    settings = Path(folders["JUPYTER_CONFIG_DIR"])
     settings.mkdir()
     (settings / "jupyter_jobprogress_config.py").write_text(SETTINGS)
     keep = {name: value for name, value in os.environ.items() if "JUPYTER" not in name and "JOBPROGRESS" not in name}

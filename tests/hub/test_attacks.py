@@ -1,0 +1,162 @@
+"""What a user tries on the jobs of another, and strangers on those of all."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+
+from jupyter_jobprogress.server.hub_app import OWNER_PATH
+from jupyter_jobprogress.server.routes import ROUTES
+from tests.support.hub import SERVICE, Hub, until
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+FORMS = [SERVICE, "user/ann/jobprogress/"]
+
+
+@pytest.fixture(scope="module")
+def secret_job(hub: Hub) -> str:
+    """Report a job of ann."""
+    hub.start_server("ann")
+    body = {"progress": 0.5, "message": "for ann's eyes"}
+    path = f"{SERVICE}api/jobs/secret/updates"
+    assert hub.ask(path, method="POST", body=body, token=hub.user("ann")).status == 200
+    return "secret"
+
+
+def paths() -> list[str]:
+    parts = {"job_id": "secret", "id": "0123456789abcdef", "name": "page.js"}
+    return [re.sub(r"\(\?P<(\w+)>.*?\)", lambda group: parts[group[1]], path) for path, _ in ROUTES]
+
+
+@pytest.mark.parametrize("form", [*FORMS, f"{SERVICE}user/ann/"])
+def test_no_route_opens_without_a_right_credential(hub: Hub, secret_job: str, form: str) -> None:
+    ticket = hub.ask(f"{SERVICE}api/tickets", method="POST", body={"job_id": "other"}, token=hub.user("ann")).json
+    credentials = {
+        "none": {},
+        "wrong": {"Authorization": f"token {secrets.token_hex(16)}"},
+        "forged": {"Authorization": "JobProgress jp1.e30.AAAA"},
+        "a bent ticket": {"Authorization": f"JobProgress {ticket['token'][:-3]}abc"},
+        "a stale cookie": {"Cookie": "service-jobprogress=2|1:0|10:1|19:service-jobprogress|4:YWJj|abc"},
+    }
+    if form != SERVICE:
+        credentials["another user"] = {"Authorization": f"token {hub.user('bob')}"}
+    for path in paths():
+        for method in METHODS:
+            for name, headers in credentials.items():
+                answer = hub.ask(form + path, method=method, headers=headers)
+
+                # A page sends who is not signed in to the Hub's form.
+                asks_to_sign_in = (answer.status == 200 and "/hub/login" in answer.text) or answer.text == ""
+                assert answer.status in (401, 403, 405) or asks_to_sign_in, f"{method} {path} with {name}: {answer}"
+                assert "for ann" not in answer.text
+
+
+def test_a_tickets_action_is_all_that_it_opens(hub: Hub, secret_job: str) -> None:
+    opened: dict[str, set[str]] = {"report": set(), "watch": set()}
+    for action, found in opened.items():
+        body = {"job_id": "secret", "actions": [action]}
+        ticket = hub.ask(f"{SERVICE}api/tickets", method="POST", body=body, token=hub.user("ann")).json["token"]
+        headers = {"Authorization": f"JobProgress {ticket}"}
+        for path in paths():
+            for method in METHODS:
+                if path.startswith("ws/") and method == "GET":
+                    status = hub.refusal(SERVICE + path, headers=headers)
+                else:
+                    status = hub.ask(SERVICE + path, method=method, headers=headers).status
+                if status != 401:
+                    found.add(f"{method} {path}")
+
+    assert opened == {
+        "report": {"GET ws/jobs", "POST api/jobs/secret/updates"},
+        "watch": {"GET ws/jobs", "GET ws/jobs/secret", "GET api/jobs/secret"},
+    }
+
+
+def test_unknown_and_forbidden_look_alike_and_redis_is_not_asked(hub: Hub, secret_job: str) -> None:
+    bob = hub.user("bob")
+    for method, path in (("GET", "api/jobs/{}"), ("DELETE", "api/jobs/{}"), ("POST", "api/jobs/{}/cancel")):
+        there, nowhere = (
+            hub.ask(SERVICE + path.format(job_id), method=method, token=bob) for job_id in ("secret", "nosuch")
+        )
+
+        assert there.status == nowhere.status == 404
+        assert there.text.replace("secret", "nosuch") == nowhere.text
+    whose = [hub.ask(f"{SERVICE}user/{name}/api/jobs/secret", token=bob) for name in ("ann", "nobody-of-that-name")]
+    assert whose[0] == whose[1]
+    assert whose[0].status == 403
+    socket = hub.socket(f"{SERVICE}ws/jobs", token=bob)
+    assert socket.ask(type="subscribe", job_ids=["secret", "nosuch"])["missing"] == ["secret", "nosuch"]
+    assert not socket.ask(type="cancel", job_id="secret")["found"]
+    socket.close()
+    assert hub.ask(f"{SERVICE}api/jobs/secret", token=hub.user("ann")).json["message"] == "for ann's eyes"
+
+
+def test_a_colleague_watches_and_does_no_more_until_he_leaves(hub: Hub, secret_job: str) -> None:
+    cat, anns = hub.user("cat"), f"{SERVICE}user/ann/"
+    assert hub.ask(f"{anns}api/jobs/secret", token=cat).status == 200
+    socket = hub.socket(f"{anns}ws/jobs", token=cat)
+    assert socket.ask(type="subscribe", job_ids=["secret"])["missing"] == []
+    assert socket.ask(type="cancel", job_id="secret")["code"] == "forbidden"
+    for method, path in (
+        *(("POST", "api/jobs/secret/updates"), ("POST", "api/jobs/secret/cancel"), ("DELETE", "api/jobs/secret")),
+        *(("POST", "api/tickets"), ("GET", "metrics")),
+    ):
+        assert hub.ask(anns + path, method=method, token=cat).status == 403
+
+    left = hub.ask("hub/api/groups/lab/users", method="DELETE", body={"users": ["cat"]})
+    try:
+        assert left.status == 200
+        assert socket.closed() == 4403
+        assert hub.ask(f"{anns}api/jobs/secret", token=cat).status == 403
+    finally:
+        hub.ask("hub/api/groups/lab/users", method="POST", body={"users": ["cat"]})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_revoked_token_ends_its_sockets_for_good(hub: Hub, secret_job: str, form: str) -> None:
+    made = hub.new_token("ann")
+    socket = hub.socket(f"{form}ws/jobs", token=made["token"])
+    assert socket.ask(type="subscribe", job_ids=["secret"])["missing"] == []
+
+    assert hub.ask(f"hub/api/users/ann/tokens/{made['id']}", method="DELETE").status == 204
+
+    assert socket.closed() == 4401
+    assert hub.refusal(f"{form}ws/jobs", token=made["token"]) in (401, 403)
+
+
+def test_a_deleted_user_is_gone(hub: Hub) -> None:
+    socket = hub.socket(f"{SERVICE}ws/jobs", token=hub.user("dan"))
+    socket.ask(type="subscribe", job_ids=["x"])
+
+    hub.forget("dan")
+
+    assert socket.closed() == 4401
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1.evil.example"])
+def test_a_page_of_another_site_opens_no_socket(hub: Hub, origin: str) -> None:
+    assert hub.refusal(f"{SERVICE}ws/jobs", token=hub.user("ann"), origin=origin) == 403
+
+
+def test_no_secret_is_in_what_is_written_or_in_an_argument(hub: Hub, secret_job: str) -> None:
+    made = hub.ask(f"{SERVICE}api/tickets", method="POST", body={"job_id": "x"}, token=hub.user("ann")).json
+    hub.ask(f"{SERVICE}api/jobs/x?token={hub.user('ann')}", headers={})
+    hub.ask(f"{SERVICE}api/jobs/x/updates", method="POST", body={"progress": 1}, token=made["token"])
+    hub.refusal(f"{SERVICE}ws/jobs?token={hub.user('bob')}", headers={})
+    secrets_ = [hub.user("ann"), hub.user("bob"), made["token"], made["token"].rpartition(".")[2]]
+    until(lambda: "jobprogress" in hub.written()["hub.log"], within_s=5)
+
+    lines = [line for line in hub.written()["hub.log"].splitlines() if any(found in line for found in secrets_)]
+    arguments = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+
+    # The proxy logs, where it is told to debug, what it passes on, query and all; what is ours does not.
+    assert [line for line in lines if "ConfigProxy" not in line] == []
+    assert not [line for line in arguments if any(found.encode() in line for found in secrets_)]
+
+
+def test_the_jobs_of_others_have_a_path_of_their_own() -> None:
+    assert re.fullmatch(OWNER_PATH, "user/ann/")
+    assert not re.fullmatch(OWNER_PATH, "user/ann/b/")
