@@ -276,6 +276,7 @@ class _TenantStore(RedisStore):
         self._whole = whole
         self._names = replace(whole._names, namespace=tenant_namespace(whole._names.namespace, name))
         self._index = self._names.index()
+        self._indexed = Indexed(time.monotonic) if self._names.clustered else None
         whole._tenants.add(self)
 
     @property
