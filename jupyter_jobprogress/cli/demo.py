@@ -34,7 +34,7 @@ class _Server(JobProgressServer):
         super().__init__(**traits)
         self.told: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
 
-    def tell(self, url: str, token: str, store: str, file: Path) -> None:
+    def tell(self, url: str, token: str, store: str, file: Path | None) -> None:
         self.told.set_result((url, token))
 
 

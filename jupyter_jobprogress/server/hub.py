@@ -22,7 +22,6 @@ from jupyter_jobprogress.protocol.tenants import tenant_name
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.grants import EVERYTHING, UserGrant
 from jupyter_jobprogress.server.plain import Names, PlainHandler
-from jupyter_jobprogress.server.sockets import Counted
 
 WATCH_SCOPE: Final = "custom:jobprogress:watch"
 """Scope of a JupyterHub that lets a user watch another's jobs, with ``!user=name`` or ``!group=name``."""
@@ -168,7 +167,7 @@ class Callback(HubOAuthCallbackHandler):  # type: ignore[misc]
 def in_hub(core: type[Guarded]) -> type[RequestHandler]:
     """Return a handler class with all that ``core`` does, for a service of a JupyterHub."""
     if issubclass(core, WebSocketHandler):
-        return type(f"Hub{core.__name__}", (Counted, core, HubHandler), {"check_origin": PlainHandler.check_origin})
+        return type(f"Hub{core.__name__}", (core, HubHandler), {"check_origin": PlainHandler.check_origin})
     bases: tuple[type, ...] = (core, HubHandler)
     if core.__name__ == "PageHandler":
         bases = (HubPage, *bases)

@@ -13,14 +13,12 @@ from tornado.web import Application
 from traitlets import Unicode, default
 
 from jupyter_jobprogress.errors import SettingsError
-from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.hub import Callback, HubDoor, in_hub
-from jupyter_jobprogress.server.plain import NotFound, PageHandler
+from jupyter_jobprogress.server.plain import NotFound
 from jupyter_jobprogress.server.routes import ROUTES
 from jupyter_jobprogress.server.running import Running
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.site import Site
-from jupyter_jobprogress.server.sockets import OpenSockets
 from jupyter_jobprogress.server.standalone import JobProgressServer, log_request
 from jupyter_jobprogress.server.ticket_key import load_key
 
@@ -70,7 +68,7 @@ class JobProgressHub(JobProgressServer):
         # the right name; whoever knows the names makes the list.
         return super().hosts() if self.public_url or self.allow_host else frozenset({"*"})
 
-    def application(self, service: Service, token: str, sockets: OpenSockets) -> Application:
+    def application(self, service: Service, token: str) -> Application:
         if not os.environ.get("JUPYTERHUB_API_TOKEN") or not os.environ.get("JUPYTERHUB_CLIENT_ID"):
             raise SettingsError(
                 "JUPYTERHUB_API_TOKEN and JUPYTERHUB_CLIENT_ID",
@@ -86,11 +84,10 @@ class JobProgressHub(JobProgressServer):
         )
         key = self.ticket_key()
         site = Site(service=service, key=key, door=door, root=self.root, public_url=self.public_url)
-        every: list[tuple[str, type[Guarded]]] = [*ROUTES, ("", PageHandler)]
         routes: list[Any] = [
             (f"{self.root}{prefix}{path}", in_hub(core), {"site": site})
             for prefix in ("", OWNER_PATH)
-            for path, core in every
+            for path, core in ROUTES
         ]
         return Application(
             [(f"{self.root}oauth_callback", Callback), *routes],
@@ -98,8 +95,6 @@ class JobProgressHub(JobProgressServer):
             default_handler_args={"site": site},
             log_function=log_request,
             door=door,
-            open_sockets=sockets,
-            page=Path(__file__).with_name("page.html").read_bytes(),
             # Of several processes, each reads the cookies of the others.
             cookie_secret=hmac.digest(key.key, b"cookies", "sha256"),
         )

@@ -111,6 +111,10 @@ def _paths() -> _Json:
                 "Make a ticket", {201: _as("TicketAnswer")}, 400, 413, body={"application/json": _as("TicketRequest")}
             )
         },
+        "/api/tickets/{id}": {
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "delete": _operation("Take a ticket back", {204: None}),
+        },
         "/api/openapi.json": {"get": _operation("This description", {200: {"schema": {"type": "object"}}})},
         "/health": {"get": _operation("Whether states are up to date", {200: _as("Health"), 503: _as("Health")})},
         "/metrics": {

@@ -16,6 +16,7 @@ from tornado.httpclient import HTTPResponse
 from tornado.websocket import WebSocketHandler
 
 from jupyter_jobprogress.protocol.names import JOB_PATH
+from jupyter_jobprogress.server.page import PageFileHandler, PageHandler
 from jupyter_jobprogress.server.routes import ROUTES
 from tests.support.redis_server import free_port
 from tests.support.standalone import TOKEN, Mounted, fetch, mounted
@@ -36,6 +37,7 @@ class Try(NamedTuple):
     on: str = "well"
 
 
+TICKET = "(?P<id>[0-9a-f]{16})"
 TRIES = [
     Try(200, "GET", "/api/jobs?status=queued&parent_id=p&limit=2&after=9"),
     Try(200, "GET", "/api/jobs"),
@@ -62,6 +64,7 @@ TRIES = [
     Try(201, "POST", "/api/tickets", '{"job_id":"a","actions":["report","watch"]}'),
     Try(400, "POST", "/api/tickets", "{}"),
     Try(413, "POST", "/api/tickets", LONG),
+    Try(204, "DELETE", "/api/tickets/0123456789abcdef"),
     Try(200, "GET", "/api/openapi.json"),
     Try(200, "GET", "/health"),
     Try(503, "GET", "/health", on="storeless"),
@@ -104,9 +107,9 @@ def operations(described: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any
 
 def test_every_route_is_described_and_no_other(described: dict[str, Any]) -> None:
     routed = {
-        (method, f"/{pattern.replace(JOB_PATH, '{job_id}')}".replace("\\", ""))
+        (method, f"/{pattern.replace(JOB_PATH, '{job_id}').replace(TICKET, '{id}')}".replace("\\", ""))
         for pattern, handler in ROUTES
-        if not issubclass(handler, WebSocketHandler)
+        if not issubclass(handler, (WebSocketHandler, PageHandler, PageFileHandler))
         for method in handler.actions
     }
 
@@ -123,7 +126,7 @@ async def test_every_status_that_is_described_is_given_as_described(
     found = operations(described)
     tries = TRIES[:]
     for method, path in found:
-        filled = path.replace("{job_id}", "known")
+        filled = path.replace("{job_id}", "known").replace("{id}", "0123456789abcdef")
         tries += [
             Try(401, method, filled, headers={"Authorization": "token 0"}),
             Try(403, method, filled, headers={"Host": "elsewhere.example"}),
@@ -136,6 +139,7 @@ async def test_every_status_that_is_described_is_given_as_described(
         answer = await fetch(url, method=each.method, body=body, headers=USER | dict(each.headers))
         assert answer.code == each.status, f"{each}: {answer.code} {answer.body[:200]!r}"
         template = re.sub(r"/api/jobs/[^/?]+", "/api/jobs/{job_id}", each.path).partition("?")[0]
+        template = re.sub(r"/api/tickets/.+", "/api/tickets/{id}", template)
         response = found[each.method, template]["responses"][str(each.status)]
         check(answer, response, described)
         seen.add((each.method, template, str(each.status)))
