@@ -84,6 +84,8 @@ class Composer:
             progress=progress,
             message=facts.message,
             timestamp=self._timestamp,
+            # Nobody is there to keep the promise while a job waits for its next run.
+            heartbeat_s=None if facts.status is Status.QUEUED else self._fixed.heartbeat_s,
             metadata=facts.metadata,
             result=facts.result,
             error=facts.error,

@@ -58,7 +58,7 @@ class Delivery(Carrier):
             self.wake.clear()
             words = self._speaker._words()
             if self._start or self._asked or self._beats(sent_s) or self._composer.has_news(*words):
-                if words.facts.status.terminal and not self._start:
+                if words.facts.last and not self._start:
                     await self._collect(link)
                 self._asked = False
                 receipt = await link.deliver(self.job_id, self._newest, start=lambda: self._start, wake=self.wake)
@@ -101,7 +101,7 @@ class Delivery(Carrier):
 
     def _judge(self, receipt: Receipt | None) -> bool | None:
         """Take a receipt in. Returns None to go on, else whether the last word is in the store."""
-        last = self._sent is not None and self._sent.status.terminal
+        last = self._sent is not None and self._sent.last
         if receipt is None:
             self._start = self._start and not last
             return False if last or self._finishing else None

@@ -38,6 +38,11 @@ def cancelled(message: object) -> Changes:
     return {"status": Status.CANCELLED, "message": text(message, limits.TEXT_BYTES)}
 
 
+def requeued(message: object) -> Changes:
+    """Leave the work to another run. Nothing ends."""
+    return {"status": Status.QUEUED, "message": text(message, limits.TEXT_BYTES)}
+
+
 def failed(error: BaseException | str, metadata: Mapping[str, object] | None) -> Changes:
     """End by an error. An exception leaves its traceback in the metadata, beside what is there."""
     if not isinstance(error, BaseException):

@@ -36,6 +36,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     result: object | None = None
     error: str | None = None
 
+    @property
+    def last(self) -> bool:
+        """Whether these are the last words of this run: it has ended, or waits for another to go on."""
+        return self.status is not Status.PROCESSING
+
 
 def counted(facts: Facts, n: Number | None) -> float | None:
     """Return the share of the counted work that is done, 0 to 1, or None where the amount of work is not known."""

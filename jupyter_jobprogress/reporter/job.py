@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final
 
@@ -29,6 +29,16 @@ _current: Final[contextvars.ContextVar[Job | None]] = contextvars.ContextVar("jo
 def current_job() -> Job | None:
     """Return the job whose ``with`` block or ``track_job`` function this code runs in, the innermost; or None."""
     return _current.get()
+
+
+@contextmanager
+def within(job: Job) -> Iterator[None]:
+    """Make a job the one that ``current_job`` finds, and leave its end to somebody else."""
+    token = _current.set(job)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class Job(Reported):
@@ -228,6 +238,10 @@ class Job(Reported):
         """End before the work is done. The first end wins."""
         self._end(lambda facts: endings.cancelled(message))
 
+    def requeue(self, message: str = "Waiting to be tried again") -> None:
+        """Leave the job to a later run, as a queue does that tries again: it shows as queued. An end wins over it."""
+        self._end(lambda facts: endings.requeued(message))
+
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the last word is delivered, and return whether it was. For scripts and tests."""
         self._over.wait(timeout_s)
@@ -270,7 +284,7 @@ class Job(Reported):
 
     @property
     def closed(self) -> bool:
-        """Whether the job has ended."""
+        """Whether the job has ended, or was left to a later run."""
         return self._final is not None
 
     @property

@@ -99,7 +99,7 @@ class Link:
         ``wake`` cuts a wait short. Returns None if the store will never take the state. ``tell`` is called with the
         error of each attempt that failed. Cancellation leaves the state delivered or not.
         """
-        return await self.until_taken(job_id, lambda: self._publish(newest(), start=start()), wake=wake, tell=tell)
+        return await self.until_taken(job_id, lambda: self.publish(newest(), start=start()), wake=wake, tell=tell)
 
     async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
         """Contribute to a job, once. Raises StoreError."""
@@ -172,7 +172,8 @@ class Link:
             store, self._store = self._store, None
             await store.close()
 
-    async def _publish(self, state: State, *, start: bool) -> Receipt:
+    async def publish(self, state: State, *, start: bool) -> Receipt:
+        """Publish a state, once. Raises StoreError, and ProtocolError where the store will never take it."""
         store = self.store()
         try:
             return await self._guard(store.publish(state, start=start))

@@ -96,17 +96,21 @@ def _arrange_exit() -> None:
     if _exit_arranged:
         return
     _exit_arranged = True
-    atexit.register(_at_exit)
+    atexit.register(leave)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         # A forked child of multiprocessing leaves by os._exit, which runs these and no atexit handler.
         from multiprocessing import util
 
-        util.Finalize(None, _at_exit, exitpriority=0)
+        util.Finalize(None, leave, exitpriority=0)
 
 
-def _at_exit() -> None:
-    """End what is open and send it through the threads that run already: none can be started now."""
+def leave() -> None:
+    """End what is open and deliver it, within ``EXIT_BUDGET_S``: the process is about to end.
+
+    Called at exit; a process that ends without running exit handlers calls it itself. It goes through the threads that
+    run already: none can be started now.
+    """
     deadline_s = time.monotonic() + EXIT_BUDGET_S
     fatal = _fatal_error()
     for job in open_jobs():

@@ -160,6 +160,14 @@ class Reported(Said):
         else:
             self._on_over(False)
 
+    def _drop(self) -> None:
+        """Say nothing more, not even an end: somebody else knows it."""
+        with self._lock:
+            if self._final is None:
+                self._final = Words(self._fit(), number(self.n - self._added))
+        if self._sender is not None and self._carrier is not None:
+            self._sender.drop(self._carrier)
+
     # What the sender's loop calls.
 
     def _words(self) -> Words:

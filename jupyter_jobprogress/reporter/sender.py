@@ -12,7 +12,6 @@ import concurrent.futures.thread  # noqa: F401
 import encodings.idna  # noqa: F401
 import logging
 import os
-import selectors
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,8 +20,9 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from jupyter_jobprogress.errors import StoreClosedError, StoreError
-from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.reporter import native
 from jupyter_jobprogress.reporter.carrier import Carrier
 from jupyter_jobprogress.reporter.courier import Courier, resolve
 from jupyter_jobprogress.reporter.link import Connect, Link
@@ -41,7 +41,7 @@ class _Loop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        self.selector = selectors.DefaultSelector()
+        self.selector = native.selector()
         super().__init__(self.selector)
 
     async def getaddrinfo(
@@ -63,7 +63,7 @@ class Sender:
         # Reentrant: a signal handler that ends jobs may come in the midst of a use of it, in the same thread.
         self._lock = threading.RLock()
         self._loop: _Loop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: native.Thread | None = None
         self._closed = False
         self._carriers: dict[Carrier, asyncio.Task[None]] = {}
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
@@ -92,6 +92,15 @@ class Sender:
         """Look at a job at once: it has said its last word. Takes no lock, so that a finalizer may call it."""
         self._nudge(carrier.wake.set)
 
+    def drop(self, carrier: Carrier) -> None:
+        """Carry nothing more of a job."""
+
+        def cancel() -> None:
+            if carrier in self._carriers:
+                self._carriers[carrier].cancel()
+
+        self._nudge(cancel)
+
     def submit(self, state: State) -> Future[None]:
         """Carry one whole state. The future is resolved when it is delivered or no longer the newest.
 
@@ -102,6 +111,14 @@ class Sender:
         if not self._post(lambda: self._forward(state, done)):
             resolve(done, StoreClosedError())
         return done
+
+    def tell(self, state: State) -> Future[Receipt]:
+        """Publish a state now or never: it would be wrong later. The future fails with StoreError or ProtocolError."""
+        return self._run(lambda: self._link.publish(state, start=False))
+
+    def ask(self, job_id: str) -> Future[Receipt]:
+        """Get a receipt without saying anything: it knows of a wish to cancel. The future fails with StoreError."""
+        return self._run(lambda: self._link.add(job_id, part="asks", contribution=Contribution(), run=None))
 
     def read(self, job_ids: Sequence[str]) -> Future[dict[str, Stored]]:
         """Read states through the store. The future fails with StoreError."""
@@ -191,9 +208,8 @@ class Sender:
                 raise RuntimeError("this sender is closed")
             if self._loop is None:
                 loop = _Loop()
-                thread = threading.Thread(target=self._main, args=(loop,), name="jobprogress-sender", daemon=True)
                 try:
-                    thread.start()
+                    thread = native.start(lambda: self._main(loop), name="jobprogress-sender")
                 except RuntimeError:
                     loop.close()
                     raise
