@@ -15,10 +15,10 @@ LAYERS: list[set[str]] = [
     {"settings"},
     {"store"},
     {"reporter", "server", "widget"},
-    {"client"},
-    {"integrations", "cli"},
+    {"client", "integrations"},
+    {"cli"},
     {"_notebook", "__main__"},
-    {"__init__"},
+    {"__init__", "tqdm"},
 ]
 RANK = {layer: rank for rank, row in enumerate(LAYERS) for layer in row}
 
