@@ -141,11 +141,11 @@ class Reporting:
             job._end_by(JobCancelled(job.id))
         elif exc is not None and not isinstance(exc, _EXHAUSTED) and _came_through(exc, self):
             if isinstance(exc, GeneratorExit):
-                job._abandon()
+                job._abandon(at_once=False)
             else:
                 job._end_by(exc)
         elif self._dying or (bar.total and bar.n < bar.total):
-            job._abandon()
+            job._abandon(at_once=False)
         else:
             job.complete(message=f"{done:g} {bar.unit}" if bar.total is None else "Job completed")
 
