@@ -63,7 +63,8 @@ async def test_the_original_message_from_redis_cli_is_shown(
         state = {"job_id": job_id, "status": status, "stage": "work", "progress": progress, "message": "by hand"}
         message = json.dumps({**state, "timestamp": "2026-01-01T00:00:00Z", **more})
         await redis_cli(own_redis, "SET", f"job_status:{job_id}", message)
-        assert await redis_cli(own_redis, "PUBLISH", f"job_progress:{job_id}", message) == "1"
+        # The server listens, and the kernel as soon as it follows the job, for the traits of its bar.
+        assert await redis_cli(own_redis, "PUBLISH", f"job_progress:{job_id}", message) in ("1", "2")
 
     file = make_file(server_with_redis)
     file.write(watching(job_id))
