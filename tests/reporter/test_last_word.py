@@ -108,7 +108,7 @@ def dead_urls(own_redis: RedisServer) -> Iterator[list[str]]:
 def test_a_dead_store_holds_the_exit_up_two_and_a_half_seconds_at_most(dead_urls: list[str]) -> None:
     script = "jobs = [Job(f'dead-{number}') for number in range(5)]\ntime.sleep(0.3)\nprint(time.monotonic())"
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(lambda url: run(script, JOBPROGRESS_URL=url), dead_urls))
 
     for url, (code, out, err, at_s) in zip(dead_urls, ended, strict=True):
