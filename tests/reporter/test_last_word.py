@@ -160,6 +160,7 @@ def test_no_object_does_anything_when_it_is_collected() -> None:
     defined = [
         f"{path.name}:{node.lineno}"
         for path in (REPOSITORY / "jupyter_jobprogress").rglob("*.py")
+        if path.name != "bars.py"  # a bar of tqdm closes itself in its __del__, and ours notes that it did
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__del__"
     ]

@@ -120,7 +120,7 @@ async def test_a_site_of_two_processes(site: Site, tmp_path: Path) -> None:
     # A browser signs in by the public name; its cookie is for TLS alone, and opens sockets for pages of this site.
     code, _, headers = await site.fetch(f"?token={TOKEN}")
     cookie = headers["Set-Cookie"].partition(";")[0]
-    assert (code, "Secure" in headers["Set-Cookie"]) == (302, True)
+    assert (code, "Secure" in headers["Set-Cookie"]) == (303, True)
     assert (await site.fetch("", Cookie=cookie))[0] == 200
     assert (await site.fetch("health"))[:2] == (200, b'{"status":"ok"}')
 
