@@ -21,6 +21,7 @@ from jupyter_jobprogress.errors import ForbiddenError
 from jupyter_jobprogress.protocol.tenants import tenant_name
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.grants import EVERYTHING, UserGrant
+from jupyter_jobprogress.server.page import PageHandler
 from jupyter_jobprogress.server.plain import Names, PlainHandler
 
 WATCH_SCOPE: Final = "custom:jobprogress:watch"
@@ -139,8 +140,8 @@ class HubHandler(HubOAuthenticated, PlainHandler):  # type: ignore[misc]
         self.owner = self.path_kwargs.pop("owner", None)
 
 
-class HubPage(Guarded):
-    """A page for people: who is not signed in is sent to the Hub, and comes back."""
+class HubPageHandler(PageHandler):
+    """The page, whose users sign in at the Hub and come back."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if status_code == 401 and self.request.method in ("GET", "HEAD"):
@@ -148,10 +149,10 @@ class HubPage(Guarded):
         else:
             super().write_error(status_code, **kwargs)
 
-    def admitted(self) -> None:
+    def show(self, html: bytes, *, policy: str) -> None:
         # Read for what it does: it sets the cookie whose value the page sends back with a POST.
         _ = self.xsrf_token
-        super().admitted()
+        super().show(html, policy=policy)
 
 
 class Callback(HubOAuthCallbackHandler):  # type: ignore[misc]
@@ -168,7 +169,5 @@ def in_hub(core: type[Guarded]) -> type[RequestHandler]:
     """Return a handler class with all that ``core`` does, for a service of a JupyterHub."""
     if issubclass(core, WebSocketHandler):
         return type(f"Hub{core.__name__}", (core, HubHandler), {"check_origin": PlainHandler.check_origin})
-    bases: tuple[type, ...] = (core, HubHandler)
-    if core.__name__ == "PageHandler":
-        bases = (HubPage, *bases)
-    return type(f"Hub{core.__name__}", bases, {})
+    core = HubPageHandler if core is PageHandler else core
+    return type(f"Hub{core.__name__}", (core, HubHandler), {})
