@@ -6,8 +6,7 @@ import asyncio
 import json
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,13 @@ from jupyter_jobprogress.settings import Settings, mask_url
 from jupyter_jobprogress.store.redis import RedisStore
 from jupyter_jobprogress.store.redis_url import read_url
 from tests.conftest import _redis_binary
-from tests.store.test_redis import NEEDED_COMMANDS
+from tests.store.test_redis import NEEDED_COMMANDS, opened
 from tests.support.jobs import Collector, make_state
 from tests.support.redis_many import Cluster, Sentinels, client, cluster, sentinels, until
 from tests.support.redis_server import RedisServer, free_port
 
 HEALS_S = 30.0
 HASTY: dict[str, Any] = {"deadline_s": 0.5, "probe_idle_s": 0.5, "probe_deadline_s": 0.4}
-
-
-@asynccontextmanager
-async def opened(url: str, **settings: Any) -> AsyncIterator[RedisStore]:
-    store = RedisStore(Settings(url=url, **settings))
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture

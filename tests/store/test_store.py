@@ -60,29 +60,12 @@ async def embedded_in_file(request: pytest.FixtureRequest, **settings: Any) -> A
 
 
 @asynccontextmanager
-async def redis(request: pytest.FixtureRequest, **settings: Any) -> AsyncIterator[Store]:
-    server, namespace = request.getfixturevalue("redis_server"), request.getfixturevalue("namespace")
-    store = RedisStore(Settings(url=server.url, namespace=namespace, **settings))
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def redis_cluster(request: pytest.FixtureRequest, **settings: Any) -> AsyncIterator[Store]:
-    cluster, namespace = request.getfixturevalue("cluster"), request.getfixturevalue("namespace")
-    store = RedisStore(Settings(url=cluster.url, namespace=namespace, **settings))
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def redis_sentinel(request: pytest.FixtureRequest, **settings: Any) -> AsyncIterator[Store]:
-    sentinels, namespace = request.getfixturevalue("sentinels"), request.getfixturevalue("namespace")
-    store = RedisStore(Settings(url=sentinels.url, namespace=namespace, **settings))
+async def redis(
+    request: pytest.FixtureRequest, *, server: str = "redis_server", **settings: Any
+) -> AsyncIterator[Store]:
+    """``server`` is the name of the fixture whose URL is opened."""
+    url, namespace = request.getfixturevalue(server).url, request.getfixturevalue("namespace")
+    store = RedisStore(Settings(url=url, namespace=namespace, **settings))
     try:
         yield store
     finally:
@@ -103,8 +86,8 @@ STORES: dict[str, Callable[..., AbstractAsyncContextManager[Store]]] = {
     "embedded-memory": embedded_in_memory,
     "embedded-file": embedded_in_file,
     "redis": redis,
-    "redis-cluster": redis_cluster,
-    "redis-sentinel": redis_sentinel,
+    "redis-cluster": partial(redis, server="cluster"),
+    "redis-sentinel": partial(redis, server="sentinels"),
     "remote": remote,
 }
 
