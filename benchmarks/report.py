@@ -30,7 +30,7 @@ def latency_text(plan: Plan, results: Results, *, surroundings: dict[str, dict[s
     ]
     for client, rows in results.items():
         lines += ["", f"{_CLIENT[client]}:", "", _table(rows, browser=client == "chromium")]
-    lines += ["", *(f"goal: {goal}" for goal in goals(results.get("socket", {})))]
+    lines += ["", *(f"goal: {goal}" for goal in goals(results))]
     lines.append("")
     for kind, entries in surroundings.items():
         lines.append(f"{kind}: " + ", ".join(f"{name} {value}" for name, value in entries.items()))
@@ -49,19 +49,27 @@ def _noise(results: Results) -> list[str]:
     ]
 
 
-def goals(rows: dict[str, list[Measurement]]) -> list[str]:
-    """Say of each goal and each row of the product whether it is met, or why that cannot be said."""
+def goals(results: Results) -> list[str]:
+    """Say of each goal, kind of viewer and row of the product whether it is met, or why that cannot be said."""
     said = []
     for name, (share, limit_ms) in GOALS_MS.items():
-        for row, repetitions in rows.items():
-            if ROWS[row].server == "product" and repetitions:
-                reached_ms = middle(repetitions, lambda one, share=share: one.ms(share))  # type: ignore[misc]
-                taken = median(one.neighbours or 0.0 for one in repetitions)
-                verdict = "met" if reached_ms < limit_ms else "missed"
-                if taken > QUIET:
-                    verdict = f"not judged (neighbours took {taken:.0%} of the server's core)"
-                said.append(f"{row}: {name} below {limit_ms:g} ms: {verdict}, {reached_ms:.2f} ms")
+        for client, row, repetitions in _of_the_product(results):
+            reached_ms = middle(repetitions, lambda one, share=share: one.ms(share))  # type: ignore[misc]
+            taken = median(one.neighbours or 0.0 for one in repetitions)
+            verdict = "met" if reached_ms < limit_ms else "missed"
+            if taken > QUIET:
+                verdict = f"not judged (neighbours took {taken:.0%} of the server's core)"
+            said.append(f"{row}, {client}: {name} below {limit_ms:g} ms: {verdict}, {reached_ms:.2f} ms")
     return said
+
+
+def _of_the_product(results: Results) -> list[tuple[str, str, list[Measurement]]]:
+    return [
+        (client, row, repetitions)
+        for client, rows in results.items()
+        for row, repetitions in rows.items()
+        if ROWS[row].server == "product" and repetitions
+    ]
 
 
 def _table(rows: dict[str, list[Measurement]], *, browser: bool) -> str:
@@ -99,7 +107,7 @@ def latency_json(
         "plan": dataclasses.asdict(plan),
         **surroundings,
         "notes": [*notes, *_noise(results)],
-        "goals": goals(results.get("socket", {})),
+        "goals": goals(results),
         "results": {
             client: {
                 name: {**ROWS[name]._asdict(), "repetitions": [_plain(one) for one in repetitions]}
