@@ -10,6 +10,7 @@ import time
 import webbrowser
 from argparse import Namespace
 from asyncio.subprocess import DEVNULL, Process
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,8 +41,17 @@ class _Server(JobProgressServer):
 
 async def command(options: Namespace) -> Exit:
     """Run the demo until its job has ended, in a terminal until it is interrupted."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    task = asyncio.current_task()
+    assert task is not None
+    # Not by way of SIGINT, which is ignored where a script started the demo in the background.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await _run(options)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def _run(options: Namespace) -> Exit:
     with TemporaryDirectory(prefix="jobprogress-demo-") as folder:
         # Told everything, so that neither a Redis nor a file of the user's own plays a part.
         server = _Server(
@@ -57,6 +67,8 @@ async def command(options: Namespace) -> Exit:
                 finally:
                     stop.set()
         except* OSError as group:
+            if server.told.done():
+                raise  # it serves, so that this is about something else
             complain(
                 f"The demo cannot serve on port {options.port}: {group.exceptions[0]}. Try --port 0, any free one."
             )
@@ -77,17 +89,18 @@ async def _show(server: _Server, url: str, token: str, folder: Path, *, browser:
         stdin=DEVNULL,
         start_new_session=True,
     )
+    code = None
     try:
         code = await _watch(job, Settings(url=url, token=token))
-        async with asyncio.timeout(LAST_WORD_S):
-            await job.wait()  # it has said its last word, and only leaves
+        with suppress(TimeoutError):  # it has said its last word, and only leaves; one that does not is made to
+            await asyncio.wait_for(job.wait(), LAST_WORD_S)
         if sys.stdout.isatty():
             print("\nThe page stays until Ctrl-C.", flush=True)
             await asyncio.Event().wait()
         return code
     except asyncio.CancelledError:
-        if job.returncode == 0:
-            return Exit.OK  # Ctrl-C was the way to leave the page
+        if code is not None:
+            return code  # Ctrl-C was the way to leave the page
         raise
     finally:
         await _end(job)

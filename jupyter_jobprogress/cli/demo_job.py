@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import signal
 import sys
 import sysconfig
 from importlib.util import find_spec
@@ -62,6 +63,7 @@ def compress(job_id: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which ends it; a shell may have let it be ignored
     work = learn if find_spec("sklearn") is not None else compress
     try:
         work(sys.argv[1])
