@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
-import websockets
 from jupyter_server.serverapp import ServerApp
 
 from jupyter_jobprogress import ProgressReporter
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.server.service import Service
-
-
-async def monitor_job(uri: str, job_id: str) -> None:
-    """Monitor job progress via WebSocket"""
-    async with websockets.connect(uri) as websocket:
-        print(f"Connected to job {job_id}")
-
-        async for message in websocket:
-            data = json.loads(message)
-
-            if data.get("status") == "processing":
-                progress = data["progress"] * 100
-                print(f"{data['stage']}: {progress:.1f}% - {data['message']}")
-
-            elif data.get("status") == "completed":
-                print(f"✅ Job completed: {data['result']}")
-                break
-
-            elif data.get("status") == "failed":
-                print(f"❌ Job failed: {data['error']}")
-                break
+from tests.support.original_client import monitor_job
 
 
 @pytest.fixture
