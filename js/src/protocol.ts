@@ -11,18 +11,21 @@ export interface State {
   /** 0 to 1; null where the amount of work is unknown. */
   readonly progress?: number | null;
   readonly message?: string;
+  /** RFC 3339, UTC: when the job last said something new. */
   readonly timestamp?: string;
   readonly error?: string;
-  /** Microseconds of the store's clock, as is `run`. */
+  /** Microseconds of the store's clock, increasing for each job; as is `run`, the start of this execution. */
   readonly seq?: number;
   readonly run?: number;
   readonly title?: string;
+  /** What `n` and `total` count. */
   readonly unit?: string;
   readonly n?: number;
   readonly total?: number;
   readonly rate_per_s?: number;
   readonly eta_s?: number;
   readonly started_at?: string;
+  /** Longest silence of a healthy reporter, in seconds. */
   readonly heartbeat_s?: number;
   readonly metrics?: Readonly<Record<string, number | null>>;
   /** Name of the machine that reports. */
