@@ -69,14 +69,15 @@ async def test_the_browser_snippet(browser: Browser, server: Serving, tmp_path: 
     await page.close()
 
 
-async def test_the_react_snippet(browser: Browser, server: Serving, tmp_path: Path) -> None:
+@pytest.mark.parametrize("modules", [JS / "node_modules", JS / "test" / "react18" / "node_modules"], ids=["19", "18"])
+async def test_the_react_snippet(browser: Browser, server: Serving, tmp_path: Path, modules: Path) -> None:
     node = shutil.which("node")
     assert node is not None
     (tmp_path / "page.tsx").write_text(snippet("useJobProgress.tsx", server) + ROOT)
     esbuild = [JS / "node_modules" / ".bin" / "esbuild", tmp_path / "page.tsx", "--bundle", "--jsx=automatic"]
     bundled = subprocess.run(
         [*esbuild, "--define:process.env.NODE_ENV='production'"],
-        env={"NODE_PATH": str(JS / "node_modules"), "PATH": str(Path(node).parent)},
+        env={"NODE_PATH": str(modules), "PATH": str(Path(node).parent)},
         capture_output=True,
         text=True,
         check=True,
