@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_jobprogress.server.page import FILES
 from tests.support.install import clean_environment, fresh_clone, fresh_venv, path_without_node, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -49,6 +50,8 @@ def test_the_wheel_holds_the_bundles_and_nothing_that_does_not_belong(wheel: Pat
     assert enabled == {"ServerApp": {"jpserver_extensions": {"jupyter_jobprogress": True}}}
     assert b"export" in bundle
     assert {"jupyter_jobprogress/py.typed", "jupyter_jobprogress/store/publish.lua"} <= set(names)
+    page = {f"jupyter_jobprogress/server/{name}" for name in ("page.html", "sign_in.html", "sign_in.css")}
+    assert page | {f"jupyter_jobprogress/static/{name}" for name in FILES} <= set(names)
     assert len(names) == len(set(names))
     tops = {name.split("/")[0] for name in names}
     assert tops == {"jupyter_jobprogress", "jupyter_jobprogress-0.1.0.data", "jupyter_jobprogress-0.1.0.dist-info"}

@@ -32,8 +32,8 @@ def binary(name: str) -> str:
 
 
 @contextmanager
-def front(kind: str, folder: Path, ports: Sequence[int]) -> Iterator[str]:
-    """Run a proxy before two servers, with TLS, and give its URL."""
+def front(kind: str, folder: Path, ports: Sequence[int], *, path: str = "/") -> Iterator[str]:
+    """Run a proxy before two servers, with TLS, and give its URL. nginx passes on what is under ``path``."""
     files = certificate(folder, name=NAME)
     both = folder / "both.pem"
     both.write_bytes(files.certificate.read_bytes() + files.key.read_bytes())
@@ -41,6 +41,8 @@ def front(kind: str, folder: Path, ports: Sequence[int]) -> Iterator[str]:
     written = folder / f"{kind}.conf"
     if kind == "nginx":
         text = (DEPLOY / "nginx.conf").read_text()
+        assert "location / {" in text
+        text = text.replace("location / {", f"location {path} {{")
         text = text.replace("listen 443", f"listen 127.0.0.1:{port}")
         text = text.replace("/etc/ssl/jobs.key", str(files.key)).replace("/etc/ssl/jobs.pem", str(files.certificate))
         paths = "".join(
@@ -70,7 +72,7 @@ def front(kind: str, folder: Path, ports: Sequence[int]) -> Iterator[str]:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline_s, log.read_text()
                 time.sleep(0.02)
-        yield f"https://127.0.0.1:{port}/"
+        yield f"https://127.0.0.1:{port}{path}"
     finally:
         process.terminate()
         process.wait(10)
