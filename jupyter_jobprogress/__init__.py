@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_jobprogress._version import __version__
 
 if TYPE_CHECKING:
-    from jupyter_jobprogress.client.watching import get_status, wait, watch
+    from jupyter_jobprogress.client.watching import get_status, get_status_async, wait, wait_async, watch
     from jupyter_jobprogress.errors import JobCancelled, JobProgressError
     from jupyter_jobprogress.protocol.state import State, Status
     from jupyter_jobprogress.reporter.decorator import track_job
@@ -33,10 +33,12 @@ _HOMES = {
     "Status": "protocol.state",
     "current_job": "reporter.job",
     "get_status": "client.watching",
+    "get_status_async": "client.watching",
     "jobs": "widget.table",
     "track": "reporter.track",
     "track_job": "reporter.decorator",
     "wait": "client.watching",
+    "wait_async": "client.watching",
     "watch": "client.watching",
 }
 
@@ -52,10 +54,12 @@ __all__ = [
     "__version__",
     "current_job",
     "get_status",
+    "get_status_async",
     "jobs",
     "track",
     "track_job",
     "wait",
+    "wait_async",
     "watch",
 ]
 

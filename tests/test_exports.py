@@ -22,10 +22,12 @@ def test_the_public_names_are_these() -> None:
         "__version__",
         "current_job",
         "get_status",
+        "get_status_async",
         "jobs",
         "track",
         "track_job",
         "wait",
+        "wait_async",
         "watch",
     ]
     assert jupyter_jobprogress.__all__ == sorted(jupyter_jobprogress.__all__)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 from jupyter_jobprogress.client.follow import Follower, read_state
@@ -41,47 +41,64 @@ async def watch(*job_ids: str, url: str | None = None, settings: Settings | None
                 yield state
 
 
-def wait(
+async def wait_async(
     job_id: str, *, timeout: float | None = None, url: str | None = None, settings: Settings | None = None
 ) -> State:
-    """Block until a job has ended, and return its last state, whether it completed, failed or was cancelled.
+    """Return the last state of a job once it has ended, whether it completed, failed or was cancelled.
 
-    Works anywhere, also in a cell of a notebook, whose event loop it holds up like any other call that blocks; in
-    asynchronous code iterate over ``watch``. ``timeout`` is in seconds, None waits for ever. An interrupt ends it.
+    ``timeout`` is in seconds, None waits for ever. Cancelling it closes the connection and leaves the job alone.
 
     Raises:
         TimeoutError: the job has not ended by then, or nobody has reported on it.
         and what ``watch`` raises.
     """
+    deadline = asyncio.timeout(timeout)
+    try:
+        async with deadline, aclosing(watch(job_id, url=url, settings=settings)) as states:
+            async for state in states:
+                found = state
+            return found
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise TimeoutError(f"Expected job {job_id} to end within {timeout} s, and it has not.") from None
 
-    async def last() -> State:
-        try:
-            async with asyncio.timeout(timeout):
-                async for state in watch(job_id, url=url, settings=settings):
-                    found = state
-                return found
-        except TimeoutError:
-            raise TimeoutError(f"Expected job {job_id} to end within {timeout} s, and it has not.") from None
 
-    return _run(last)
+def wait(
+    job_id: str, *, timeout: float | None = None, url: str | None = None, settings: Settings | None = None
+) -> State:
+    """Block until a job has ended, and return its last state: ``wait_async`` for code that is not asynchronous.
+
+    Works anywhere, also in a cell of a notebook, whose event loop it holds up like any other call that blocks. An
+    interrupt ends it.
+
+    Raises:
+        what ``wait_async`` raises.
+    """
+    return _run(lambda: wait_async(job_id, timeout=timeout, url=url, settings=settings))
 
 
-def get_status(job_id: str, *, url: str | None = None, settings: Settings | None = None) -> State | None:
-    """Return the newest state of a job, or None if the store knows none. Blocks for one answer, 2 s at most.
+async def get_status_async(job_id: str, *, url: str | None = None, settings: Settings | None = None) -> State | None:
+    """Return the newest state of a job, or None if the store knows none. Waits for one answer, 2 s at most.
 
     Raises:
         what ``watch`` raises.
     """
+    store = connect(settings or find(url))
+    try:
+        stored = (await store.read([check_job_id(job_id)])).get(job_id)
+    finally:
+        await store.close()
+    return None if stored is None else read_state(stored)
 
-    async def read() -> State | None:
-        store = connect(settings or find(url))
-        try:
-            stored = (await store.read([check_job_id(job_id)])).get(job_id)
-        finally:
-            await store.close()
-        return None if stored is None else read_state(stored)
 
-    return _run(read)
+def get_status(job_id: str, *, url: str | None = None, settings: Settings | None = None) -> State | None:
+    """Block for what ``get_status_async`` returns, and return that.
+
+    Raises:
+        what ``watch`` raises.
+    """
+    return _run(lambda: get_status_async(job_id, url=url, settings=settings))
 
 
 def _run(work: Callable[[], Coroutine[None, None, _T]]) -> _T:

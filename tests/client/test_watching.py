@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from jupyter_jobprogress import State, Status, get_status, wait, watch
+from jupyter_jobprogress import State, Status, get_status, get_status_async, wait, wait_async, watch
 from jupyter_jobprogress.errors import InvalidJobIdError, NoServerError, StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect
 from jupyter_jobprogress.store.base import Store
+from tests.support.jobs import eventually
 from tests.support.jupyter import isolated_environment
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.standalone import TOKEN, Serving, fetch, serving
@@ -137,6 +138,54 @@ def test_a_wait_gives_up_in_time(settings: Settings) -> None:
         wait("nobody", timeout=0.1, settings=settings)
 
 
+async def test_several_waits_share_the_loop_with_what_they_wait_for(
+    settings: Settings, store: Store, namespace: str
+) -> None:
+    ids = [f"{namespace}-{number}" for number in range(3)]
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(wait_async(each, timeout=PATIENCE_S, settings=settings)) for each in ids]
+        for each in ids:
+            await store.publish(job(each, progress=0.5))
+            found = await get_status_async(each, settings=settings)
+            assert found is not None
+            assert found.progress == 0.5
+            await store.publish(job(each, "completed", 1.0, result={"of": each}))
+
+    assert [task.result().result for task in waiting] == [{"of": each} for each in ids]
+
+
+async def test_an_asynchronous_wait_gives_up_in_time_and_passes_on_a_timeout_of_its_caller(settings: Settings) -> None:
+    with pytest.raises(TimeoutError, match=r"Expected job nobody to end within 0\.1 s"):
+        await wait_async("nobody", timeout=0.1, settings=settings)
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.1):
+            await wait_async("nobody", timeout=PATIENCE_S, settings=settings)
+
+    assert "nobody" not in str(caught.value)
+
+
+async def test_a_wait_that_is_cancelled_leaves_no_connection(server: Serving) -> None:
+    settings = Settings(url=server.url, token=server.told.token)
+    waiting = asyncio.create_task(wait_async("nobody", settings=settings))
+    await until_subscriptions(server, 1)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    await until_subscriptions(server, 0)
+
+
+async def until_subscriptions(server: Serving, count: int) -> None:
+    """Wait until so many jobs are watched at the server, each viewer's counted."""
+
+    async def reached() -> bool:
+        text = (await fetch(f"{server.url}metrics", headers=server.headers)).body.decode()
+        return f"\njobprogress_subscriptions {count}.0\n" in text
+
+    await eventually(reached, within_s=PATIENCE_S)
+
+
 async def test_a_state_is_asked_for(settings: Settings, store: Store, namespace: str) -> None:
     assert get_status(namespace, settings=settings) is None
 
@@ -218,20 +267,11 @@ async def test_an_outage_is_waited_for_and_a_refusal_is_not(
 async def test_an_interrupt_ends_a_wait(server: Serving, where: str) -> None:
     script = "from jupyter_jobprogress import wait\n" + INTERRUPTED[where]
 
-    async def watched() -> float:
-        text = (await fetch(f"{server.url}metrics", headers=server.headers)).body.decode()
-        return float(text.split("\njobprogress_subscriptions ")[1].split()[0])
-
-    async def until(count: float) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while await watched() != count:
-                await asyncio.sleep(0.02)
-
-    await until(0)
+    await until_subscriptions(server, 0)
     process = subprocess.Popen(
         [sys.executable, "-c", script], env=server.environment, stderr=subprocess.PIPE, text=True
     )
-    await until(1)
+    await until_subscriptions(server, 1)
     process.send_signal(signal.SIGINT)
     _, errors = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
 
