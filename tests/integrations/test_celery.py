@@ -75,7 +75,17 @@ async def send(task: Any, *arguments: object, pool: str, **options: Any) -> Any:
 
 
 async def result(sent: Any) -> Any:
-    return await asyncio.to_thread(sent.get, timeout=WITHIN_S, interval=0.05)
+    """Return what a task returned, or raise what it raised.
+
+    It is asked for until it is there. Celery 5.7 waits for pushes instead, and under load its wait for a group ran into
+    the timeout within some tens of groups, with all results in Redis.
+    """
+
+    async def ready() -> bool:
+        return bool(await asyncio.to_thread(sent.ready))
+
+    await eventually(ready, within_s=WITHIN_S)
+    return await asyncio.to_thread(sent.get, timeout=WITHIN_S)
 
 
 async def state_of(store: Store, job_id: str) -> dict[str, Any]:
