@@ -24,13 +24,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -44,7 +44,7 @@ def post(settings: Settings, path: str, body: bytes) -> bytes:
     label = mask_url(settings.url)
     headers = {"Authorization": f"token {settings.token}", "Content-Type": "application/json"}
     try:
-        status, answer = _send(settings, path, body, headers)
+        status, answer = send(settings, "POST", path, headers, body)
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise StoreUnavailableError(label, f"{type(exc).__name__}: {exc}") from exc
     if status in (401, 403):
@@ -55,13 +55,25 @@ def post(settings: Settings, path: str, body: bytes) -> bytes:
     return answer
 
 
-def _send(settings: Settings, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+def send(
+    settings: Settings,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes | None = None,
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[int, bytes]:
+    """Send a request to a path below ``settings.url`` and return its status and body. Blocks; follows no redirect.
+
+    Raises OSError, HTTPException, ValueError.
+    """
     parts = urlsplit(settings.url or "")
     root = parts.path.rstrip("/")
     if parts.scheme.endswith("+unix"):
-        connection = _UnixConnection(unquote(parts.netloc))
+        connection = _UnixConnection(unquote(parts.netloc), timeout_s)
         try:
-            connection.request("POST", f"{root}/{path}", body, headers)
+            connection.request(method, f"{root}/{path}", body, headers)
             response = connection.getresponse()
             return response.status, response.read(ANSWER_BYTES)
         finally:
@@ -74,9 +86,10 @@ def _send(settings: Settings, path: str, body: bytes, headers: dict[str, str]) -
     if is_loopback(host):
         handlers.append(urllib.request.ProxyHandler({}))
     url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{root}/{path}"
-    request = urllib.request.Request(url, body, headers, method="POST")
+    request = urllib.request.Request(url, body, headers, method=method)
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S) as response:
+        with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as response:
             return response.status, response.read(ANSWER_BYTES)
     except urllib.error.HTTPError as exc:
-        return exc.code, b""
+        with exc:
+            return exc.code, exc.read(ANSWER_BYTES)

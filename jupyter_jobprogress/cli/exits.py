@@ -10,6 +10,7 @@ class Exit(IntEnum):
 
     OK = 0
     JOB_FAILED = 1
+    CHECK_FAILED = 1
     USAGE = 2
     UNAVAILABLE = 3
     DENIED = 4

@@ -60,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     ticket.add_argument("--expires", default="7d", help="s, m, h or d: 90m, 7d (default)")
     ticket.add_argument("--public-url", help="address of the server as the job sees it, where it is another")
 
+    doctor = commands.add_parser("doctor", parents=[where], help="say what works here, and how to mend what does not")
+    doctor.add_argument("--json", action="store_true", help="all findings as one JSON array")
+
     demo = commands.add_parser("demo", help="a server, a job in another process, and its progress; needs nothing else")
     demo.add_argument("--port", type=int, default=0, help="default: any that is free")
     demo.add_argument("--no-browser", dest="browser", action="store_false", help="only print the URL of the page")

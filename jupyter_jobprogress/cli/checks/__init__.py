@@ -1,0 +1,1 @@
+"""What ``jupyter jobprogress doctor`` looks at, one file for each thing."""
