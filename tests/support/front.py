@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -32,8 +33,9 @@ def binary(name: str) -> str:
 
 
 @contextmanager
-def front(kind: str, folder: Path, ports: Sequence[int], *, path: str = "/") -> Iterator[str]:
-    """Run a proxy before two servers, with TLS, and give its URL. nginx passes on what is under ``path``."""
+def front(kind: str, folder: Path, ports: Sequence[int], *, path: str = "/", upgrades: bool = True) -> Iterator[str]:
+    """Run a proxy before two servers, with TLS, and give its URL. nginx passes on what is under ``path``, and cuts
+    WebSockets without ``upgrades``."""
     files = certificate(folder, name=NAME)
     both = folder / "both.pem"
     both.write_bytes(files.certificate.read_bytes() + files.key.read_bytes())
@@ -48,6 +50,9 @@ def front(kind: str, folder: Path, ports: Sequence[int], *, path: str = "/") -> 
         paths = "".join(
             f"{name}_temp_path {folder / name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        if not upgrades:
+            text, lines = re.subn(r"(?m)^ *proxy_set_header (Upgrade|Connection) .*\n", "", text)
+            assert lines == 2
         head = f"daemon off; master_process off; pid {folder / 'pid'}; error_log stderr;\nevents {{}}\n"
         text = f"{head}http {{ access_log off; {paths}\n{text}}}"
         command = [binary("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(written)]
