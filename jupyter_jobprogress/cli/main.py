@@ -60,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
     ticket.add_argument("--expires", default="7d", help="s, m, h or d: 90m, 7d (default)")
     ticket.add_argument("--public-url", help="address of the server as the job sees it, where it is another")
 
+    run = commands.add_parser("run", parents=[where], help="run a script unchanged, with its bars of tqdm as jobs")
+    run.add_argument("--job-id", help="default: the name of the script and a number")
+    run.add_argument("--title", help="default: the name of the script")
+    run.add_argument("-m", dest="module", action="store_true", help="it is the name of a module, as for python -m")
+    run.add_argument("first", metavar="script")
+    run.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
+
     doctor = commands.add_parser("doctor", parents=[where], help="say what works here, and how to mend what does not")
     doctor.add_argument("--json", action="store_true", help="all findings as one JSON array")
 
@@ -83,6 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         JobProgressServer.launch_instance(arguments[1:])
         return Exit.OK
     options = parser().parse_args(arguments)
+    if options.command == "run":
+        from jupyter_jobprogress.cli.run import command
+
+        return command(options)
     from jupyter_jobprogress.cli.running import run
 
     return run(import_module(f"jupyter_jobprogress.cli.{options.command}").command, options)

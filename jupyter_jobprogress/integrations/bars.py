@@ -250,7 +250,7 @@ def _plan(bar: Any, job_id: str | None, url: str | None, display: bool) -> _Plan
         outer = None
     parent: Job | Reporting | None = current_job()
     parent_id = parent.id if isinstance(parent, Job) else None
-    script, _, script_pid = os.environ.get(PARENT, "").partition(" ")
+    script, script_pid = script_job()
     if parent_id is None and outer is not None:
         outer_id = outer.__dict__.get("_planned_id")
         if outer_id is not None:
@@ -265,7 +265,7 @@ def _plan(bar: Any, job_id: str | None, url: str | None, display: bool) -> _Plan
         place = _place()
         desc = desc or place
         name = place.replace(".py:", "-")
-        if os.getpid() != int(script_pid or _pid):
+        if os.getpid() != script_pid:
             name += f"-p{os.getpid()}"
         job_id = child_job_id(str(parent_id), name)
         if (other := _open.get(job_id)) is not None and not getattr(other, "disable", True):
@@ -273,6 +273,15 @@ def _plan(bar: Any, job_id: str | None, url: str | None, display: bool) -> _Plan
     bar._planned_id = job_id
     _open[job_id] = bar
     return _Plan(job_id, desc, parent_id, parent, url, display, ripe_s)
+
+
+def script_job() -> tuple[str, int]:
+    """Return the job of the script that this process belongs to, or nothing, and the process that runs the script."""
+    job_id, _, pid = os.environ.get(PARENT, "").partition(" ")
+    try:
+        return check_job_id(job_id) if job_id else "", int(pid or _pid)
+    except ValueError:  # somebody else set it; a bar is not worth an error
+        return "", _pid
 
 
 def _place() -> str:
