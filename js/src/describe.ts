@@ -130,9 +130,7 @@ export function describe(jobId: string, known: Known | null, around: Around): Ca
           : facts(state, clockUs, words.tone === "active" ? silence_s : null, locale)
         : []),
     ],
-    // Reporters like to put the last line of an error into the message, too.
-    message:
-      state?.message && !state.error?.includes(state.message) && !isEcho(state, state.message) ? state.message : "",
+    message: state ? messageOf(state) : "",
     error: state?.error ?? "",
     metrics: Object.entries(state?.metrics ?? {}).map(([name, value]) => [name, formatMetric(value, locale)] as const),
     host: state?.host ?? "",
@@ -154,6 +152,18 @@ function partsFact({ count, completed, failed }: Parts, locale: string | undefin
 /** Whether a text only says again that the job completed: what reporters put there when they have nothing to say. */
 function isEcho(state: State, text: string): boolean {
   return state.status === "completed" && (text === "complete" || text === "Job completed");
+}
+
+/** The message, where it says more than the error: reporters put one into the other, with a word before it or without. */
+function messageOf(state: State): string {
+  const { message = "", error = "" } = state;
+  const said = lastLine(error);
+  return isEcho(state, message) || error.includes(message) || (said && message.includes(said)) ? "" : message;
+}
+
+/** The line of a traceback that says what went wrong. */
+export function lastLine(error: string): string {
+  return error.trimEnd().split("\n").at(-1)?.trim() ?? "";
 }
 
 function wordsOf(known: Known | null, around: Around, clockUs: number | null, silence_s: number | null): Words {

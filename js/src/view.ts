@@ -1,4 +1,4 @@
-import type { Card } from "./describe";
+import { type Card, lastLine } from "./describe";
 import { attribute, make, put, styleRoot } from "./dom";
 import { makeSign, setShape } from "./shapes";
 import css from "./style.css?inline";
@@ -132,11 +132,6 @@ export class CardView {
     });
     this.#facts.hidden = facts.length === 0;
   }
-}
-
-/** The line of a traceback that says what went wrong. */
-function lastLine(error: string): string {
-  return error.trimEnd().split("\n").at(-1)?.trim() ?? "";
 }
 
 function newest(metrics: Card["metrics"]): string {

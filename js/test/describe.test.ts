@@ -134,6 +134,16 @@ group("the end", () => {
     });
   });
 
+  test.each([
+    ["ValueError: no", "Error: ValueError: no"],
+    ["Traceback\n  File\nValueError: no\n", "Job failed: ValueError: no"],
+    ["ValueError: no", "ValueError"],
+  ])("says %j once, though the message %j has it, too", (error, message) => {
+    expect(card({ ...busy, status: "failed", error, message }).message).toBe("");
+    const other = card({ ...busy, status: "failed", error, message: "at file 7", stage: "Error" });
+    expect([other.message, other.stage]).toEqual(["at file 7", "Error"]);
+  });
+
   test("stays what it is, whatever becomes of the connection", () => {
     for (const link of ["saved", "connecting", "reconnecting", "store_down", "waiting"] as const)
       expect(card(completed(), link, 5000).word).toBe("Completed");

@@ -1,4 +1,4 @@
-import type { Card } from "../describe";
+import { type Card, lastLine } from "../describe";
 import { attribute, make, put } from "../dom";
 import type { Job } from "../job";
 import { makeSign, setShape } from "../shapes";
@@ -81,11 +81,7 @@ export class Parts {
     attribute(cell(row, 1), "title", card.title);
     (cell(row, 2).firstElementChild as HTMLElement).style.transform = `scaleX(${card.fraction ?? 0})`;
     put(cell(row, 3), card.percent);
-    put(
-      cell(row, 4),
-      [card.word + (card.note && ` · ${card.note}`), card.error.trimEnd().split("\n").at(-1) || when(card)]
-        .filter(Boolean)
-        .join(" · "),
-    );
+    const said = [card.word, card.note, lastLine(card.error) || when(card)];
+    put(cell(row, 4), said.filter(Boolean).join(" · "));
   }
 }
