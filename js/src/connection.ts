@@ -3,6 +3,7 @@ import { StoreClock } from "./clock";
 import { ClientCode, retries } from "./codes";
 import { readMessage, type ServerMessage } from "./messages";
 import type { State } from "./protocol";
+import { subscriptions } from "./subscriptions";
 
 /** Pings come every 30 s: two of them missing, and a bit, is a connection that only looks alive. */
 const SILENCE_MS = 75_000;
@@ -12,8 +13,9 @@ const HANDSHAKE_MS = 20_000;
 /** A connection that broke sooner than this counts as another failure: a server that greets and throws out is spared. */
 const STABLE_MS = 10_000;
 const IDLE_MS = 5_000;
-/** Jobs in one `subscribe`. A server that refuses one message for its limit has then taken those before it. */
-const BATCH = 64;
+/** How long jobs that show no life are watched on: a retry may start them again. Then the socket rests. */
+const LINGER_MS = 600_000;
+const LINGER_CHECK_MS = 60_000;
 /** Attempts without a single greeting, after which jobs are asked for by HTTP: some proxies cut every upgrade. */
 const UPGRADES = 3;
 const POLL_MS = 2_000;
@@ -43,6 +45,8 @@ export interface Listener {
   children?(jobIds: readonly string[]): void;
   /** `status` of the connection changed. */
   status(): void;
+  /** Whether something may be expected of the job, which is what the socket is kept for. */
+  alive?(): boolean;
 }
 
 /** The part of a WebSocket that is used here. */
@@ -77,7 +81,7 @@ export interface Wishes {
   readonly children?: boolean;
 }
 
-type Timer = "retry" | "watchdog" | "idle" | "flush" | "resubscribe" | "probe" | "poll";
+type Timer = "retry" | "watchdog" | "idle" | "flush" | "resubscribe" | "probe" | "poll" | "linger";
 
 interface Watch {
   readonly listener: Listener;
@@ -110,6 +114,7 @@ export class Connection {
   #heardMs = 0;
   #everOpened = false;
   #least_ms = 0;
+  #aliveMs = 0;
   readonly #timers = new Map<Timer, unknown>();
 
   constructor(
@@ -130,6 +135,7 @@ export class Connection {
     this.#jobs.set(jobId, watched);
     watched.watches.add(watch);
     this.#stop("idle");
+    this.#lingerOn();
     // Also where the job is subscribed already: the state comes again (rule 27), and nothing has to be kept here.
     this.#subscribe([jobId]);
     if (this.#status.phase === "closed") this.#connect();
@@ -140,6 +146,14 @@ export class Connection {
       if (this.#status.phase === "open") this.#send({ type: "unsubscribe", job_ids: [jobId] });
       if (this.#jobs.size === 0) this.#start("idle", IDLE_MS, () => this.rest());
     };
+  }
+
+  /** Somebody looks at the page: if its socket rests, all that is watched is asked for again. */
+  look(): void {
+    const { phase, code } = this.#status;
+    if (this.#jobs.size === 0 || phase !== "closed" || code !== ClientCode.NOTHING_WATCHED) return;
+    this.#lingerOn();
+    this.#connect();
   }
 
   /** The network or the page came back: do not wait for a timer that may have slept, too. */
@@ -286,11 +300,29 @@ export class Connection {
 
   /** Close the socket now, where nothing is watched: by itself that happens some seconds after the last one left. */
   rest(): void {
-    if (this.#jobs.size > 0) return;
+    if (this.#jobs.size === 0) this.#rest();
+  }
+
+  #lingerOn(): void {
+    this.#aliveMs = this.around.nowMs();
+    this.#start("linger", LINGER_CHECK_MS, () => this.#linger());
+  }
+
+  /** While one job lives, all are watched: a new run of one that ended costs nothing, and is shown. */
+  #linger(): void {
+    const { phase, polling } = this.#status;
+    const watches = [...this.#jobs.values()].flatMap((watched) => [...watched.watches]);
+    // Nobody knows what lives behind an outage, and no server is kept from its rest by attempts to reach it.
+    const alive = (phase !== "open" && !polling) || watches.some(({ listener }) => listener.alive?.() ?? true);
+    if (alive) this.#lingerOn();
+    else if (this.around.nowMs() - this.#aliveMs >= LINGER_MS) this.#rest();
+    else this.#start("linger", LINGER_CHECK_MS, () => this.#linger());
+  }
+
+  #rest(): void {
     const socket = this.#socket;
     this.#abandon();
-    this.#stop("poll");
-    this.#stop("idle");
+    for (const timer of ["poll", "idle", "linger"] as const) this.#stop(timer);
     this.#set({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0, polling: false });
     socket?.close(ClientCode.NOTHING_WATCHED);
   }
@@ -321,20 +353,9 @@ export class Connection {
   }
 
   #flush(): void {
-    const alike = new Map<string, { interval_ms: number; children?: true; job_ids: string[] }>();
-    for (const jobId of this.#toSubscribe) {
-      const watches = [...(this.#jobs.get(jobId)?.watches ?? [])];
-      const interval_ms = Math.max(this.#least_ms, Math.min(...watches.map((watch) => watch.interval_ms)));
-      const children = watches.some((watch) => watch.children);
-      const key = `${interval_ms} ${children}`;
-      const asked = alike.get(key) ?? { interval_ms, ...(children ? { children } : {}), job_ids: [] };
-      asked.job_ids.push(jobId);
-      alike.set(key, asked);
-    }
+    const wished = [...this.#toSubscribe].map((jobId) => [jobId, [...(this.#jobs.get(jobId)?.watches ?? [])]] as const);
     this.#toSubscribe.clear();
-    for (const { job_ids, ...wishes } of alike.values())
-      for (let first = 0; first < job_ids.length; first += BATCH)
-        this.#send({ type: "subscribe", job_ids: job_ids.slice(first, first + BATCH), ...wishes });
+    for (const command of subscriptions(wished, this.#least_ms)) this.#send(command);
   }
 
   #send(message: object): void {

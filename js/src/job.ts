@@ -15,9 +15,6 @@ export type Source =
 
 /** Attempts after which "Connecting" would be a promise: about ten seconds of backoff. */
 const HOPELESS = 5;
-/** How long a job without life is watched on: a retry may start it again. Then the socket may rest. */
-const LINGER_MS = 600_000;
-const CHECK_MS = 60_000;
 /** Silence after which a job is not waited for, where it promised no heartbeats; of those, twelve (rule 18). */
 const LONG_US = 3_600_000_000;
 
@@ -41,9 +38,6 @@ export class Job {
   #heard = false;
   #problem: { readonly code: string; readonly message: string } | null = null;
   #leave: (() => void) | null = null;
-  #check: ReturnType<typeof setTimeout> | undefined;
-  #aliveMs = 0;
-  #resting = false;
   #cancelledRun: number | null | undefined = null;
   #family: Family | null = null;
 
@@ -71,11 +65,11 @@ export class Job {
     return this.#family;
   }
 
-  /** Begin to watch, or watch again. Apart from the constructor, so that saved states are in before anything arrives. */
+  /** Begin to watch, or look again where the socket rests. Apart from the constructor, so that saved states are in before anything arrives. */
   start(): void {
-    if (this.source.kind !== "server" || this.#leave !== null) return;
-    this.#resting = false;
-    this.#watch(this.source.connection);
+    if (this.source.kind !== "server") return;
+    if (this.#leave === null) this.#watch(this.source.connection);
+    else this.source.connection.look();
     this.#family?.start();
   }
 
@@ -125,8 +119,6 @@ export class Job {
   }
 
   stop(): void {
-    clearTimeout(this.#check);
-    this.#check = undefined;
     this.#leave?.();
     this.#leave = null;
     this.#family?.stop();
@@ -156,7 +148,6 @@ export class Job {
         this.#confirmed = this.#everConfirmed = true;
         this.#missing = missing;
         this.#problem = null;
-        this.#rest();
         this.changed();
       },
       problem: (code, message) => {
@@ -171,6 +162,7 @@ export class Job {
         if (phase !== "open" && !polling) this.#confirmed = false;
         this.changed();
       },
+      alive: () => this.#alive(),
     };
     this.#leave = connection.watch(this.jobId, listener, this.wishes);
   }
@@ -189,23 +181,6 @@ export class Job {
       this.#known = known;
       this.changed();
     }
-    this.#rest();
-  }
-
-  /** Leave a job that has shown no life for long. `start` comes back to it, when somebody looks at the page again. */
-  #rest(): void {
-    if (this.#leave === null || this.#check !== undefined) return;
-    this.#aliveMs = performance.now();
-    const check = () => {
-      const nowMs = performance.now();
-      if (this.#alive()) this.#aliveMs = nowMs;
-      if (nowMs - this.#aliveMs < LINGER_MS) this.#check = setTimeout(check, CHECK_MS);
-      else {
-        this.#resting = true;
-        this.stop();
-      }
-    };
-    this.#check = setTimeout(check, CHECK_MS);
   }
 
   #alive(): boolean {
@@ -227,7 +202,8 @@ export class Job {
     if (this.source.kind !== "server") return this.source.kind === "relay" && this.#heard ? "live" : "saved";
     const { phase, code, failures, storeUp, polling, offline } = this.source.connection.status;
     if (this.#problem !== null) return this.#problem.code === "forbidden" ? "forbidden" : "refused";
-    if (this.#resting) return this.#missing ? "waiting" : "live";
+    // At rest, since nothing was alive: what was known then still holds.
+    if (phase === "closed" && code === ClientCode.NOTHING_WATCHED) return this.#missing ? "waiting" : "live";
     if (code === CloseCode.UNAUTHORIZED) return "unauthorized";
     if (code === CloseCode.FORBIDDEN) return "forbidden";
     if (phase === "closed" && code === CloseCode.BAD_MESSAGE) return "refused";

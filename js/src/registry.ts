@@ -8,7 +8,7 @@ import { type Headers, poll } from "./poll";
  * A page may run bundles of two releases at once: the renderer from the server, a widget from an older kernel.
  * Each release that agrees on this number shares; the others open a socket of their own.
  */
-const VERSION = 3;
+const VERSION = 4;
 const KEY = Symbol.for("jupyter_jobprogress");
 
 /** Least time between two states of a job while nobody sees the page. A terminal one never waits. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { StoreClock } from "../src/clock";
+import { ClientCode } from "../src/codes";
 import { Job } from "../src/job";
 import { completed, connect, FakeSocket, fakeWorld, leaveWorld, NOW_US, running } from "./fakeSocket";
 
@@ -77,28 +78,77 @@ test("a saved state never overtakes what is known", () => {
   expect(job.state?.progress).toBe(0.9);
 });
 
+/** Minutes pass in which the server pings. */
+function pass(minutes: number): void {
+  for (let minute = 0; minute < minutes; minute++) {
+    vi.advanceTimersByTime(60_000);
+    if (FakeSocket.last.closedBy === null) FakeSocket.last.say({ type: "ping", now_us: NOW_US });
+  }
+}
+
 test("an ended job is watched on for ten minutes, in which a new run starts it again", () => {
   const { connection, job } = watched();
   job.start();
   FakeSocket.last.accept({ "job-1": completed() });
-  vi.advanceTimersByTime(0);
 
-  const beat = () => {
-    vi.advanceTimersByTime(60_000);
-    FakeSocket.last.say({ type: "ping", now_us: NOW_US });
-  };
-  for (let minute = 0; minute < 9; minute++) beat();
+  pass(9);
   FakeSocket.last.say(running({ seq: NOW_US + 5e6, run: NOW_US + 5e6 }));
-  for (let minute = 0; minute < 9; minute++) beat();
+  pass(9);
   expect(job.ended).toBe(false);
-  expect(FakeSocket.last.commands("unsubscribe")).toEqual([]);
 
   FakeSocket.last.say(completed({ seq: NOW_US + 6e6, run: NOW_US + 5e6 }));
-  for (let minute = 0; minute < 10; minute++) beat();
-  vi.advanceTimersByTime(10_000);
-
-  expect(FakeSocket.last.commands("unsubscribe")).toHaveLength(1);
+  pass(12);
+  expect(FakeSocket.last.closedBy).toBe(ClientCode.NOTHING_WATCHED);
   expect(connection.status.phase).toBe("closed");
+  expect(job.card().word).toBe("Completed");
+});
+
+test("a job that ended long ago shows a new run, as long as another job keeps the socket", () => {
+  const { connection, job, word } = watched();
+  const other = new Job("job-2", { kind: "server", connection }, () => {});
+  job.start();
+  other.start();
+  const live = (us: number) => running({ job_id: "job-2", seq: NOW_US + us, heartbeat_s: 10 });
+  FakeSocket.last.accept({ "job-1": completed(), "job-2": live(0) });
+
+  for (let minute = 1; minute < 30; minute++) {
+    pass(1);
+    FakeSocket.last.say({ type: "ping", now_us: NOW_US + minute * 60e6 });
+    FakeSocket.last.say(live(minute * 60e6));
+  }
+  FakeSocket.last.say(running({ seq: NOW_US + 1900e6, run: NOW_US + 1900e6 }));
+
+  expect(word()).toBe("Running");
+  expect(FakeSocket.all).toHaveLength(1);
+  expect(FakeSocket.last.commands("unsubscribe")).toEqual([]);
+});
+
+test("a new run behind a socket at rest is shown when somebody looks again", () => {
+  const { job, word } = watched();
+  job.start();
+  FakeSocket.last.accept({ "job-1": completed() });
+  pass(12);
+
+  job.start();
+  FakeSocket.last.accept({ "job-1": running({ seq: NOW_US + 9e8, run: NOW_US + 9e8 }) });
+
+  expect(FakeSocket.all).toHaveLength(2);
+  expect(word()).toBe("Running");
+});
+
+test("an outage is not taken for rest: the page tries on, and the job comes back by itself", () => {
+  const { job, word } = watched();
+  job.start();
+  FakeSocket.last.accept({ "job-1": running({ heartbeat_s: 10 }) });
+
+  for (let attempt = 0; attempt < 120; attempt++) {
+    FakeSocket.last.end(1006);
+    vi.advanceTimersByTime(20_000);
+  }
+  expect(word()).toBe("Reconnecting");
+  FakeSocket.last.accept({ "job-1": running({ seq: NOW_US + 5 }) });
+
+  expect(word()).toBe("Running");
 });
 
 test("a relayed job is judged by the newest seq, not by the page's clock", () => {

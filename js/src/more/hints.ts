@@ -1,3 +1,4 @@
+import { ClientCode } from "../codes";
 import type { Shape } from "../describe";
 import type { Job } from "../job";
 
@@ -26,6 +27,8 @@ export function transport({ source }: Job): string {
   const { phase, polling, code, failures } = source.connection.status;
   if (polling)
     return `HTTP polling: the WebSocket did not open in ${failures} attempts${code ? ` (code ${code})` : ""}.`;
+  if (code === ClientCode.NOTHING_WATCHED && phase === "closed")
+    return "WebSocket, at rest: nothing was alive for ten minutes. It opens when somebody looks at the page.";
   if (phase === "open") return "WebSocket: the server of this page.";
   return `WebSocket, not open${code ? ` (code ${code})` : ""}: attempt ${failures + 1}.`;
 }
