@@ -68,8 +68,8 @@ export interface Parts {
   readonly count: number;
   readonly completed: number;
   readonly failed: number;
-  /** 0 to 1, of all parts together. */
-  readonly fraction: number;
+  /** 0 to 1, of all parts together; null until each has been heard of. */
+  readonly fraction: number | null;
 }
 
 interface Words {

@@ -60,6 +60,11 @@ export class Job {
     return this.state !== null && isTerminal(this.state.status);
   }
 
+  /** Whether the server still has to say what it knows of this job. */
+  get pending(): boolean {
+    return this.state === null && !this.#missing && this.#problem === null;
+  }
+
   /** The parts of this job, if there are any. */
   get family(): Family | null {
     return this.#family;

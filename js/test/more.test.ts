@@ -142,13 +142,38 @@ describe("parts", () => {
     expect(job.card("en").facts[0]).toBe("1 / 2 parts");
   });
 
+  test("that have not arrived are waited for, so that the bar of their parent never falls back to them", async () => {
+    const { job } = watched(running({ progress: null }));
+    const say = (...states: State[]) => states.map((state) => FakeSocket.last.say(state));
+    const fraction = () => job.card().fraction;
+    FakeSocket.last.send = () => {}; // the answer comes in pieces
+    FakeSocket.last.say({ type: "children", parent_id: "job-1", job_ids: ["a", "b", "gone"] });
+    await vi.advanceTimersByTimeAsync(20);
+
+    say(running({ job_id: "a", progress: 0.8 }));
+    expect(fraction()).toBeNull();
+    expect(job.card("en").facts[0]).toBe("0 / 3 parts");
+    say(running({ job_id: "b", progress: 0.1 }));
+    FakeSocket.last.say({ type: "subscribed", job_ids: ["gone"], missing: ["gone"] });
+    expect(fraction()).toBeCloseTo(0.3);
+
+    FakeSocket.last.say({ type: "children", parent_id: "job-1", job_ids: ["late"] });
+    await vi.advanceTimersByTimeAsync(20);
+    say(running({ job_id: "a", progress: 1, seq: NOW_US + 1 }));
+    expect(fraction()).toBeCloseTo(0.3);
+    say(running({ job_id: "late", progress: 0.9 }));
+    expect(fraction()).toBeCloseTo(0.5);
+  });
+
   test("are equal where they do not count the same, and no more are followed than a server takes", () => {
     const family = new PartJobs({ kind: "saved" }, () => {});
-    family.add(Array.from({ length: 210 }, (_, index) => `p${index}`));
-    family.jobs.get("p0")?.relay(running({ job_id: "p0", progress: 0.5, total: 9, unit: "rows" }));
-    family.jobs.get("p1")?.relay(running({ job_id: "p1", progress: 0.1, status: "failed" }));
+    const ids = Array.from({ length: 210 }, (_, index) => `p${index}`);
+    family.add(ids);
+    for (const job_id of ids.slice(0, 200)) family.jobs.get(job_id)?.relay(running({ job_id, progress: 0.25 }));
+    family.jobs.get("p0")?.relay(running({ job_id: "p0", progress: 0.5, total: 9, unit: "rows", seq: NOW_US + 1 }));
+    family.jobs.get("p1")?.relay(running({ job_id: "p1", progress: 0, status: "failed", seq: NOW_US + 1 }));
 
-    expect(family.sum()).toEqual({ count: 210, completed: 0, failed: 1, fraction: 0.3 });
+    expect(family.sum()).toEqual({ count: 210, completed: 0, failed: 1, fraction: 0.25 });
   });
 
   test("are listed failed first, then the slowest, then what is done", () => {
