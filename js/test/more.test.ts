@@ -6,10 +6,8 @@ import { readHistory, readStages } from "../src/more/extras";
 import { PartJobs } from "../src/more/family";
 import { sortParts } from "../src/more/parts";
 import { sparkPath } from "../src/more/spark";
-import { tell } from "../src/more/tell";
 import { poll } from "../src/poll";
 import { readWhole, type State } from "../src/protocol";
-import { isWanted, want } from "../src/wanted";
 import { completed, connect, FakeSocket, fakeWorld, leaveWorld, NOW_US, running } from "./fakeSocket";
 
 beforeEach(fakeWorld);
@@ -191,30 +189,6 @@ describe("parts", () => {
 
     expect(sortParts(cards).map(({ title }) => title)).toEqual(["bad", "slow", "fast", "done"]);
   });
-});
-
-test("the end is told to who asked, where nobody looks: by a silent notification and the title of the tab", () => {
-  const shown = vi.fn();
-  class Notice {
-    static readonly permission = "granted";
-    constructor(...said: unknown[]) {
-      shown(...said);
-    }
-  }
-  vi.stubGlobal("Notification", Notice);
-  const seen = vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
-  const { job } = watched(completed({ title: "Train" }));
-  document.title = "Lab";
-  want("job-1", true);
-
-  tell(document, "job-1", job.card());
-
-  expect(shown.mock.calls[0]).toMatchObject(["Train: Completed", { silent: true, tag: "job-1" }]);
-  expect(document.title).toBe("Completed: Train");
-  expect(isWanted("job-1")).toBe(false);
-  seen.mockReturnValue("visible");
-  document.dispatchEvent(new Event("visibilitychange"));
-  expect(document.title).toBe("Lab");
 });
 
 describe("polling", () => {
