@@ -100,7 +100,8 @@ const [loaderCode, barCode, liveCode, moreCode] = await Promise.all([
   bundle("live.ts", "esm", { plugins: [cssText, fromBar] }),
   bundle("more/index.ts", "esm", { plugins: [cssText, fromBar] }),
 ]);
-const pageCode = await bundle("page/index.ts", "esm", { plugins: [noCss] });
+// No module: a browser fetches those in the mode "cors", which JupyterHub refuses to a page's own cookie.
+const pageCode = await bundle("page/index.ts", "iife", { plugins: [noCss] });
 
 // In the labextension each has its hash in its name, and so has what they import.
 const bar = `bar.${hashOf(barCode)}.js`;

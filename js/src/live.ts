@@ -10,6 +10,7 @@ import { tell } from "./more/tell";
 import { isObject } from "./protocol";
 import { connectionTo } from "./registry";
 import { snapshot } from "./snapshot";
+import { xsrfHeaders } from "./xsrf";
 
 /** Whether servers have our extension, by their addresses: asked once a page. */
 const serving = new Map<string, Promise<boolean>>();
@@ -48,7 +49,10 @@ function serves(httpUrl: string): Promise<boolean> {
 
 async function ask(httpUrl: string): Promise<boolean> {
   try {
-    const response = await fetch(`${httpUrl}health?no_track_activity=1`, { redirect: "manual" });
+    const response = await fetch(`${httpUrl}health?no_track_activity=1`, {
+      headers: xsrfHeaders(),
+      redirect: "manual",
+    });
     if (response.status === 404 || response.type === "opaqueredirect") return false;
     // Whatever else it says, it is for the connection to find out; but a page in place of an answer is none of ours.
     return !response.ok || isObject(await response.json());

@@ -1,13 +1,12 @@
 import type { Polled } from "./connection";
 import { isObject, readWhole, type State } from "./protocol";
+import { type Headers, xsrfHeaders } from "./xsrf";
 
 const MOST = 100;
 
-export type Headers = Readonly<Record<string, string>>;
-
 async function get(url: string, headers: Headers): Promise<{ readonly status: number; readonly body: unknown }> {
   // Asking again and again is no work of a person: the server may still be called idle.
-  const response = await fetch(`${url}no_track_activity=1`, { headers });
+  const response = await fetch(`${url}no_track_activity=1`, { headers: { ...xsrfHeaders(), ...headers } });
   const body: unknown = await response.json();
   if (!response.ok && !(isObject(body) && body.code === "unknown_job")) throw new Error(`${response.status}`);
   return { status: response.status, body };

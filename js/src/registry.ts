@@ -1,6 +1,7 @@
 import { Connection, type Socket } from "./connection";
 import type { ServerLocation } from "./location";
-import { type Headers, poll } from "./poll";
+import { poll } from "./poll";
+import type { Headers } from "./xsrf";
 
 /**
  * Raise it with every change of what one bundle calls on another's `Connection`.

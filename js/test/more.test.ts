@@ -206,6 +206,18 @@ describe("polling", () => {
     expect(fetched.mock.calls.every(([url]) => url.includes("no_track_activity=1"))).toBe(true);
   });
 
+  test("proves to a Jupyter server that it is one of its pages, and may have a credential of its own", async () => {
+    // biome-ignore lint/suspicious/noDocumentCookie: the old interface is what the page of a Jupyter server has
+    document.cookie = "_xsrf=2%7Cabc";
+    const fetched = answer(200, running());
+
+    await poll("http://server/jobprogress/", ["job-1"], { Authorization: "token x" });
+
+    for (const [, request] of fetched.mock.calls)
+      expect(request?.headers).toEqual({ "X-XSRFToken": "2|abc", Authorization: "token x" });
+    expect(fetched).toHaveBeenCalledTimes(2);
+  });
+
   test("fails where no server of jobs answers", async () => {
     answer(404, { message: "Not Found" });
 

@@ -68,7 +68,13 @@ class JupyterPageHandler(PageHandler):
     """The page, whose users sign in where they do for every other page of the server."""
 
     def login_url(self) -> str:
-        return url_concat(JupyterHandler.get_login_url(cast("JupyterHandler", self)), {"next": self.here()})
+        url = self.get_login_url()
+        # A Hub puts a method of its own onto each handler. Its URL has a state, and with that the way back.
+        return url if "state=" in url else url_concat(url, {"next": self.here()})
+
+    def get_login_url(self) -> str:
+        """Return the URL, as for every page: those of an API, which this class counts as elsewhere, raise here."""
+        return JupyterHandler.get_login_url(cast("JupyterHandler", self))
 
     def show(self, html: bytes, *, policy: str) -> None:
         # Read for what it does: it sets the cookie whose value the page sends back with a POST.

@@ -1,19 +1,16 @@
-import type { Headers } from "../poll";
 import { type Fields, isObject, text } from "../protocol";
+import { type Headers, xsrfHeaders } from "../xsrf";
 import { JobProgressError } from "./errors";
 
 /** Ask a server, and answer the object that it said. Throws JobProgressError. */
 export async function ask(url: string, method: "GET" | "POST", headers: Headers): Promise<Fields> {
-  // A Jupyter server wants this from its own pages, which have no other credential than a cookie.
-  const cookie = typeof document === "undefined" ? "" : document.cookie;
-  const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(cookie)?.[1];
-  const own: Headers = xsrf === undefined ? {} : { "X-XSRFToken": decodeURIComponent(xsrf) };
+  const own = { ...xsrfHeaders(), ...headers };
   const body = method === "POST" ? { body: "{}" } : {};
   let response: Response;
   try {
     response = await fetch(url, {
       method,
-      headers: method === "GET" ? headers : { "Content-Type": "application/json", ...own, ...headers },
+      headers: method === "GET" ? own : { "Content-Type": "application/json", ...own },
       ...body,
     });
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { ServerLocation } from "../location";
 import { isObject } from "../protocol";
+import { xsrfHeaders } from "../xsrf";
 
 /** Post to the server as its own pages do. Rejects with a sentence for people. */
 export async function post(
@@ -7,10 +8,9 @@ export async function post(
   path: string,
   body: object,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1];
   const response = await fetch(server.httpUrl + path, {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...(xsrf ? { "X-XSRFToken": decodeURIComponent(xsrf) } : {}) },
+    headers: { "Content-Type": "application/json", ...xsrfHeaders() },
     body: JSON.stringify(body),
   });
   const answer: unknown = await response.json().catch(() => null);

@@ -7,6 +7,7 @@ import type { Source } from "../job";
 import type { Panel } from "../lazy";
 import { type Filter, isObject, readWhole, STATUSES, type State } from "../protocol";
 import { makeSign, setShape } from "../shapes";
+import { xsrfHeaders } from "../xsrf";
 import { cell } from "./list";
 import { COLUMNS, type Column, type Order, type Row, Rows } from "./rows";
 import css from "./table.css?inline";
@@ -149,7 +150,7 @@ export class Table implements Panel {
     let after: unknown = null;
     do {
       const query = `limit=${PAGE}&no_track_activity=1${after === null ? "" : `&after=${after}`}`;
-      const response = await fetch(`${this.source.server.httpUrl}api/jobs?${query}`);
+      const response = await fetch(`${this.source.server.httpUrl}api/jobs?${query}`, { headers: xsrfHeaders() });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
       const page: unknown = await response.json();
       if (!isObject(page) || !Array.isArray(page.jobs)) return;

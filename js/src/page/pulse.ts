@@ -1,4 +1,5 @@
 import { isObject } from "../protocol";
+import { xsrfHeaders } from "../xsrf";
 
 /** Whether the page's server answers, and whether it has jobs. */
 export type Pulse = "jobs" | "empty" | "signed out" | "forbidden" | "away";
@@ -23,7 +24,7 @@ export function watchPulse(doc: Document, httpUrl: string, tell: (pulse: Pulse) 
 
 async function ask(httpUrl: string): Promise<Pulse> {
   try {
-    const response = await fetch(`${httpUrl}api/jobs?limit=1&no_track_activity=1`);
+    const response = await fetch(`${httpUrl}api/jobs?limit=1&no_track_activity=1`, { headers: xsrfHeaders() });
     if (response.status === 401) return "signed out";
     if (response.status === 403) return "forbidden";
     const page: unknown = await response.json();
