@@ -1,6 +1,6 @@
 import { backoffMs } from "./backoff";
 import { StoreClock } from "./clock";
-import { ClientCode, retries } from "./codes";
+import { ClientCode, CloseCode, retries } from "./codes";
 import { readMessage, type ServerMessage } from "./messages";
 import type { State } from "./protocol";
 import { subscriptions } from "./subscriptions";
@@ -67,6 +67,8 @@ export interface Surroundings {
   nowMs(): number;
   /** Ask for jobs without a socket. Rejects where that is in vain, too. */
   poll?(jobIds: readonly string[]): Promise<Polled>;
+  /** Whether the server says that nobody is signed in. Does not reject. */
+  signedOut?(): Promise<boolean>;
 }
 
 export interface Polled {
@@ -260,6 +262,7 @@ export class Connection {
   }
 
   #ended(code: number): void {
+    const greeted = this.#openedMs !== null;
     const lasted = this.#openedMs === null ? 0 : this.around.nowMs() - this.#openedMs;
     const failures = lasted >= STABLE_MS ? 0 : this.#status.failures;
     this.#abandon();
@@ -270,6 +273,16 @@ export class Connection {
     this.#start("retry", backoffMs(failures, this.around.random), () => this.#connect());
     this.#set({ phase: "waiting", code, failures: failures + 1 });
     if (!this.#everOpened && failures + 1 >= UPGRADES && !this.#timers.has("poll")) void this.#poll();
+    if (!greeted) void this.#askWhy(this.#generation);
+  }
+
+  /** A browser does not tell a handshake that was refused from one that nobody answered. Without this, a page whose
+   *  user was signed out while it had no socket would knock for ever. */
+  async #askWhy(generation: number): Promise<void> {
+    if (!(await this.around.signedOut?.()) || generation !== this.#generation) return;
+    this.#stop("retry");
+    this.#stop("poll");
+    this.#set({ phase: "closed", code: CloseCode.UNAUTHORIZED, polling: false });
   }
 
   /** Ask by HTTP until a socket opens after all, which is tried on. */

@@ -1,6 +1,7 @@
 import { Connection, type Socket } from "./connection";
 import type { ServerLocation } from "./location";
 import { poll } from "./poll";
+import { signedOut } from "./signedOut";
 import type { Headers } from "./xsrf";
 
 /**
@@ -49,6 +50,10 @@ function open(server: ServerLocation, { headers = {}, open }: Means): Connection
     random: Math.random,
     nowMs: () => performance.now(),
     poll: (jobIds) => poll(server.httpUrl, jobIds, headers),
+    // Of those alone who come by their cookie: a ticket, which opens a single job, would be answered the same.
+    ...(Object.keys(headers).length === 0 && server.socketUrl === server.url
+      ? { signedOut: () => signedOut(server.httpUrl) }
+      : {}),
   });
   if (typeof document !== "undefined") followPage(connection);
   return connection;

@@ -179,6 +179,30 @@ describe("reconnecting", () => {
     expect(FakeSocket.last.sent).toEqual([subscribe(50, "job-2", "job-1")]);
   });
 
+  test("stops where the server says that nobody is signed in, and not where it is away", async () => {
+    const signedOut = vi.fn(async () => false);
+    const connection = new Connection("ws://server/ws/jobs", { ...surroundings(), signedOut });
+    const listener = listen();
+    connection.watch("job-1", listener);
+    FakeSocket.last.accept();
+    FakeSocket.last.end(1012);
+    expect(signedOut).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.end(1006);
+    await vi.advanceTimersByTimeAsync(1000);
+    FakeSocket.last.end(1006);
+    expect(connection.status.phase).toBe("waiting");
+
+    signedOut.mockResolvedValue(true);
+    await vi.advanceTimersByTimeAsync(2000);
+    FakeSocket.last.end(1006);
+    await vi.advanceTimersByTimeAsync(600_000);
+
+    expect(FakeSocket.all).toHaveLength(4);
+    expect(connection.status).toMatchObject({ phase: "closed", code: 4401 });
+    expect(listener.status).toHaveBeenCalled();
+  });
+
   test("a socket that was given up is heard no more", () => {
     const connection = connect();
     const listener = listen();

@@ -167,12 +167,14 @@ class NotebookPage:
         page.on("websocket", self._socket)
 
     @classmethod
-    async def open(cls, context: BrowserContext, app: App, server: Server, file: NotebookFile) -> NotebookPage:
-        """Open a notebook in a tab, signing in by the token."""
+    async def open(
+        cls, context: BrowserContext, app: App, server: Server, file: NotebookFile, *, query: str = f"?token={TOKEN}"
+    ) -> NotebookPage:
+        """Open a notebook in a tab, signing in by the token unless the query says something else."""
         opened = cls(await context.new_page(), app, server, file)
         # A workspace of its own, or JupyterLab would open the notebooks of former tests, too.
         folder = f"lab/workspaces/{opened._workspace}/tree" if app == "lab" else "notebooks"
-        await opened.page.goto(f"{server.url}{folder}/{file.path.name}?token={TOKEN}", timeout=LOAD_MS)
+        await opened.page.goto(f"{server.url}{folder}/{file.path.name}{query}", timeout=LOAD_MS)
         await opened._drawn()
         return opened
 
