@@ -44,6 +44,9 @@ STATUS: Final[Mapping[type[JobProgressError], int]] = {
 }
 """The first that fits; 500 for what is not here."""
 
+TOO_MANY_REQUESTS: Final = b'{"code":"too_many_requests","message":"Expected fewer requests a second."}'
+"""What comes with 429."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +77,7 @@ class Guarded(RequestHandler):
             self.set_header("Retry-After", "1")
             self.set_header("Content-Type", "application/json")
             # By hand: an error page, with its line in the log, costs more than the request which is refused.
-            self.finish(b'{"code":"too_many_requests","message":"Expected fewer requests a second."}')
+            self.finish(TOO_MANY_REQUESTS)
             return
         if (ticket_text := self.ticket_text()) is not None:
             self.grant: Grant = self._ticket_grant(ticket_text)

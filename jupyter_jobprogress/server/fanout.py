@@ -85,7 +85,8 @@ class Fanout:
                 topic.openers += 1
             try:
                 # Shielded: one viewer that leaves must not take the others' topic with it.
-                await asyncio.gather(*map(asyncio.shield, waits_for))
+                for opening in waits_for:
+                    await asyncio.shield(opening)
             except BaseException:
                 for topic in topics:
                     topic.openers -= 1

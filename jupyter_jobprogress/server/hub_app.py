@@ -95,6 +95,7 @@ class JobProgressHub(JobProgressServer):
             default_handler_args={"site": site},
             log_function=log_request,
             door=door,
+            site=site,
             # Of several processes, each reads the cookies of the others.
             cookie_secret=hmac.digest(key.key, b"cookies", "sha256"),
         )

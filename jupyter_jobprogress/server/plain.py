@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
 from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
@@ -39,12 +39,13 @@ class Names:
             return False
         return True
 
-    def knows_origin(self, origin: str, request: HTTPServerRequest) -> bool:
-        """Whether a page of this origin may send anything but GET, or open a socket. Exact strings, no patterns."""
+    def knows_origin(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may send anything but GET to ``host``, or open a socket there. Exact strings,
+        no patterns."""
         if origin in self.origins:
             return True
         try:
-            return urlsplit(origin).netloc == request.host
+            return urlsplit(origin).netloc == host
         except ValueError:
             return False
 
@@ -55,21 +56,21 @@ class PlainDoor(Names):
 
     token: str = field(repr=False)
 
-    @property
+    @cached_property
     def cookie_name(self) -> str:
         # Cookies of one host are shared by its ports, so that two servers need two names.
         return f"jobprogress-{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
 
-    @property
+    @cached_property
     def cookie_value(self) -> str:
         # Not the token, which a script could use elsewhere; and the same in each of several processes.
         return hmac.digest(self.token.encode(), b"cookie", "sha256").hex()
 
     async def user(self, handler: RequestHandler, *, again: bool = False) -> UserGrant | None:
         assert isinstance(handler, PlainHandler)
-        if not self.token or self._same(self._token_of(handler), self.token):
+        if self.knows_token(self._token_of(handler)):
             return EVERYTHING
-        if not self._same(handler.get_cookie(self.cookie_name), self.cookie_value):
+        if not self.knows_cookie(handler.get_cookie(self.cookie_name)):
             return None
         # SameSite keeps the cookie from pages of other sites, but another port of this host is the same site.
         if handler.request.method not in ("GET", "HEAD") and "Origin" not in handler.request.headers:
@@ -79,10 +80,28 @@ class PlainDoor(Names):
     def who(self, handler: RequestHandler) -> str:
         return f"address {handler.request.remote_ip}"
 
+    def knows_token(self, given: str | None) -> bool:
+        """Whether whoever gives this token, or none, may do everything."""
+        return not self.token or self._same(given, self.token)
+
+    def knows_cookie(self, given: str | None) -> bool:
+        return self._same(given, self.cookie_value)
+
+    @staticmethod
+    def token_in(authorization: str) -> str | None:
+        """Return the token in a header, or None where it holds something else."""
+        scheme, _, text = authorization.partition(" ")
+        return text.strip() if scheme.lower() in ("token", "bearer") else None
+
+    def cookie_in(self, cookies: str) -> str | None:
+        """Return the value of the cookie in a header, where it is written as this server sets it."""
+        prefix = f"{self.cookie_name}="
+        values = (one.removeprefix(prefix) for one in cookies.split("; ") if one.startswith(prefix))
+        return next(values, None)
+
     def _token_of(self, handler: PlainHandler) -> str | None:
-        scheme, _, text = handler.request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() in ("token", "bearer"):
-            return text.strip()
+        if (token := self.token_in(handler.request.headers.get("Authorization", ""))) is not None:
+            return token
         # Of the query or of the form that asks for it.
         return handler.get_argument("token", None) if handler.token_in_query else None
 
@@ -109,7 +128,7 @@ class PlainHandler(RequestHandler):
             raise ForeignOriginError(origin)
 
     def check_origin(self, origin: str) -> bool:
-        return self.door.knows_origin(origin, self.request)
+        return self.door.knows_origin(origin, self.request.host)
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
@@ -13,12 +14,20 @@ BACKLOG = 4096
 """Most connections that wait to be accepted: as many browsers come back at once after a restart. The kernel cuts it
 to ``net.core.somaxconn``."""
 
+DEFER_S = 1
+"""Longest that Linux keeps a connection to itself on which nothing has come yet. A request is then there when it is
+accepted, and the server wakes up once for it and not twice."""
+
 
 def listen(*, host: str, port: int, path: str, reuse_port: bool) -> list[socket.socket]:
     """Return sockets that listen, on a unix socket if there is a path. Raises OSError."""
     if path:
         return [bind_unix_socket(path, mode=0o600, backlog=BACKLOG)]
-    return bind_sockets(port, address=host, backlog=BACKLOG, reuse_port=reuse_port)
+    listening = bind_sockets(port, address=host, backlog=BACKLOG, reuse_port=reuse_port)
+    if sys.platform == "linux":
+        for one in listening:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
+    return listening
 
 
 def lengthen_queue(server: HTTPServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -24,6 +25,7 @@ from jupyter_jobprogress.server.plain import NotFound, PlainDoor, alone
 from jupyter_jobprogress.server.routes import ROUTES
 from jupyter_jobprogress.server.running import Running, announce
 from jupyter_jobprogress.server.service import Service
+from jupyter_jobprogress.server.short_way import ShortWay
 from jupyter_jobprogress.server.site import Site
 from jupyter_jobprogress.server.sockets import listen, tls, unlink
 from jupyter_jobprogress.server.traits import JobProgress
@@ -106,6 +108,8 @@ class JobProgressServer(JobProgress, JupyterApp):
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = self.log.handlers, False
             logger.setLevel(self.log.level)
+        # What is here stays, and the garbage collector need not look at it whenever some hundred viewers have come.
+        gc.freeze()
         try:
             asyncio.run(self.serve())
         except (OSError, JobProgressError) as exc:
@@ -121,14 +125,7 @@ class JobProgressServer(JobProgress, JupyterApp):
         listening = listen(host=self.host, port=self.port, path=self.socket, reuse_port=self.reuse_port)
         port = 0 if self.socket else listening[0].getsockname()[1]
         service = Service(self.service_settings())
-        http = HTTPServer(
-            self.application(service, token),
-            ssl_options=context,
-            max_body_size=BODY_BYTES,
-            max_header_size=16 * 1024,
-            idle_connection_timeout=120,
-            xheaders=self.behind_proxy,
-        )
+        http = self.http_server(self.application(service, token), ssl_options=context)
         if stop is None:
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,6 +144,19 @@ class JobProgressServer(JobProgress, JupyterApp):
             await service.sockets.gone(within_s=GOODBYE_S)
             await http.close_all_connections()
             unlink(self.socket)
+
+    def http_server(self, application: Application, **options: Any) -> HTTPServer:
+        """Return the server of an application, before it listens."""
+        options |= {
+            "max_body_size": BODY_BYTES,
+            "max_header_size": 16 * 1024,
+            "idle_connection_timeout": 120,
+            "xheaders": self.behind_proxy,
+        }
+        site: Site = application.settings["site"]
+        if isinstance(site.door, PlainDoor):
+            return ShortWay(application, site=site, door=site.door, **options)
+        return HTTPServer(application, **options)
 
     def credential(self) -> tuple[bool, str]:
         """Return the token that opens everything, empty where none does, and before it whether it was made here."""
@@ -177,6 +187,7 @@ class JobProgressServer(JobProgress, JupyterApp):
             default_handler_args={"site": site},
             log_function=log_request,
             door=door,
+            site=site,
         )
 
     def local_url(self, port: int) -> str:

@@ -11,10 +11,16 @@ import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from tornado.iostream import SSLIOStream, StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.websocket import (
+    WebSocketClosedError,
+    WebSocketHandler,
+    WebSocketProtocol,
+    WebSocketProtocol13,
+    _WebSocketParams,
+)
 
 from jupyter_jobprogress.protocol.codes import CloseCode
 from jupyter_jobprogress.protocol.limits import FRAME_BYTES
@@ -26,6 +32,9 @@ from jupyter_jobprogress.server.watchman import Check, still_in
 
 DRAIN_S: Final = 15.0
 """A viewer that does not take one write in this time is dropped."""
+
+GREETING_S: Final = 0.1
+"""Longest that a greeting waits for the state that follows it; a store that is well answers in a fiftieth of it."""
 
 LAST_WORDS: Final = 100
 """Frames that a client may still send once it was told to go; with more it is not waited for."""
@@ -46,7 +55,11 @@ class Protocol(WebSocketProtocol13):
 
     async def _receive_frame_loop(self) -> None:
         assert isinstance(self.handler, Wire)
-        self.handler.read(super()._receive_frame_loop())
+        self.handler.read(self.frames())
+
+    def frames(self) -> Coroutine[Any, Any, None]:
+        """Read until the socket ends."""
+        return super()._receive_frame_loop()
 
 
 class Wire(Outlet):
@@ -59,6 +72,7 @@ class Wire(Outlet):
 
     __slots__ = (
         "_alive",
+        "_held",
         "_late",
         "_open",
         "_protocol",
@@ -81,13 +95,33 @@ class Wire(Outlet):
         self._open = True
         self._alive = True
         self._words = 0
+        self._held: list[bytes] | None = None
         self.session: Session | None = None
         service.sockets.add(self)
+
+    def hold(self, first: bytes) -> None:
+        """Keep what is sent until ``release``, to send it with ``first`` in one go."""
+        self._held = [first]
+
+    def release(self) -> None:
+        """Send what was kept. Does nothing where nothing is."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.send(b"".join(held))
 
     def read(self, frames: Coroutine[Any, Any, None]) -> None:
         """Begin to read. The task ends with the socket."""
         self._reading = asyncio.create_task(frames, context=_NO_REQUEST)
         self._reading.add_done_callback(self._read, context=_NO_REQUEST)
+
+    async def start(self) -> None:
+        """Begin the session, if there is one."""
+        if self.session is not None:
+            try:
+                await self.session.start()
+            except BaseException:
+                self.on_ws_connection_close()  # Tornado only calls it once frames are read
+                raise
 
     def _read(self, reading: asyncio.Task[None]) -> None:
         # Tornado's request would do this: a message that cannot be is the end of a socket, without a word in the log.
@@ -98,6 +132,9 @@ class Wire(Outlet):
 
     def send(self, frames: bytes) -> bool:
         stream = self._stream
+        if self._held is not None:
+            self._held.append(frames)
+            return True
         if stream.writing():
             if self._late is None:
                 self._follow(b"")  # what is written is Tornado's own: a pong
@@ -127,6 +164,7 @@ class Wire(Outlet):
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self._open:
+            self.release()
             self._open = False
             self._socket = None
             # Tornado gives the closing handshake 5 s, then closes the connection.
@@ -225,8 +263,8 @@ class SessionSocket(WebSocketHandler):
 
     @property
     def max_message_size(self) -> int:
-        reports = self._job_id is None and self._grant is not None and "report" in self._grant.actions
-        return FRAME_BYTES if reports else self._service.settings.viewer_frame_bytes
+        assert self._grant is not None, "expect() comes first"
+        return _most_bytes(self._service, self._grant, self._job_id)
 
     def get_compression_options(self) -> None:
         # Off: 140 KiB a socket, and frames could not be shared between viewers.
@@ -249,9 +287,33 @@ class SessionSocket(WebSocketHandler):
         wire.session = self._service.open_session(
             grant=self._grant, outlet=wire, who=self._who, job_id=self._job_id, check=self._check
         )
-        if wire.session is not None:
-            try:
-                await wire.session.start()
-            except BaseException:
-                wire.on_ws_connection_close()  # Tornado only calls it once frames are read
-                raise
+        await wire.start()
+
+
+def welcome(stream: IOStream, answer: bytes, *, service: Service, grant: Grant, who: str, job_id: str | None) -> None:
+    """Begin a session on a stream from which the request was read elsewhere.
+
+    ``answer``, the head that accepts it, leaves with the greeting and the present state in one send, whose cost is
+    a quarter of the handshake's. For a state that has yet to be read both wait ``GREETING_S``, and no longer.
+    """
+    params = _WebSocketParams(max_message_size=_most_bytes(service, grant, job_id))
+    protocol = Protocol(cast("Any", None), mask_outgoing=False, params=params)
+    protocol.stream = stream
+    stream.set_nodelay(True)
+    wire = protocol.handler = Wire(protocol, service)
+    wire.hold(answer)
+    wire.session = service.open_session(grant=grant, outlet=wire, who=who, job_id=job_id)
+    wire.read(_serve(wire, protocol))
+    asyncio.get_running_loop().call_later(GREETING_S, wire.release)
+
+
+async def _serve(wire: Wire, protocol: Protocol) -> None:
+    await wire.start()
+    wire.release()  # before anything is read, which may have to be answered
+    await protocol.frames()
+
+
+def _most_bytes(service: Service, grant: Grant, job_id: str | None) -> int:
+    """Return how long a message of the other end may be."""
+    reports = job_id is None and "report" in grant.actions
+    return FRAME_BYTES if reports else service.settings.viewer_frame_bytes

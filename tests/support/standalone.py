@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
-from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from jupyter_jobprogress.server.running import Running
@@ -97,7 +96,7 @@ async def mounted(folder: Path, **traits: Any) -> AsyncIterator[Mounted]:
     server = JobProgressServer(**traits)
     service = Service(server.service_settings())
     application = server.application(service, server.token)
-    http = HTTPServer(application)
+    http = server.http_server(application)
     sockets = listen(host="127.0.0.1", port=0, path="", reuse_port=False)
     http.add_sockets(sockets)
     try:
