@@ -17,7 +17,7 @@ from tornado.web import Application
 
 from jupyter_jobprogress.server.running import Running
 from jupyter_jobprogress.server.service import Service
-from jupyter_jobprogress.server.sockets import listen
+from jupyter_jobprogress.server.sockets import listen, tls
 from jupyter_jobprogress.server.standalone import JobProgressServer
 from jupyter_jobprogress.server.ticket_key import TicketKey
 from tests.support.jupyter import isolated_environment
@@ -91,12 +91,12 @@ class Mounted(NamedTuple):
 
 @asynccontextmanager
 async def mounted(folder: Path, **traits: Any) -> AsyncIterator[Mounted]:
-    """Serve the application with ``TOKEN`` until the block ends."""
+    """Serve the application with ``TOKEN`` until the block ends; with TLS where there is a ``certfile``."""
     traits = {"token": TOKEN, "database": "", "ticket_key_file": str(folder / "ticket.key")} | traits
     server = JobProgressServer(**traits)
     service = Service(server.service_settings())
     application = server.application(service, server.token)
-    http = server.http_server(application)
+    http = server.http_server(application, ssl_options=tls(server.certfile, server.keyfile))
     sockets = listen(host="127.0.0.1", port=0, path="", reuse_port=False)
     http.add_sockets(sockets)
     try:
