@@ -63,7 +63,7 @@ class Protocol(WebSocketProtocol13):
 
 
 class Wire(Outlet):
-    """Writes whole frames to a socket, at most one write at a time, and passes on what comes.
+    """Writes whole frames to a socket, at most one write at a time, and passes on what comes. ``greet`` begins it.
 
     A stream that does not write has an empty buffer, so that a frame may go to the socket itself: ``IOStream.write``
     makes a future and turns of the event loop for each. The stream takes what the socket did not, keeps the order, and
@@ -84,7 +84,7 @@ class Wire(Outlet):
         "session",
     )
 
-    def __init__(self, protocol: Protocol, service: Service) -> None:
+    def __init__(self, protocol: Protocol, service: Service, *, first: bytes = b"") -> None:
         self._protocol = protocol
         self._stream = protocol.stream
         self._service = service
@@ -95,33 +95,32 @@ class Wire(Outlet):
         self._open = True
         self._alive = True
         self._words = 0
-        self._held: list[bytes] | None = None
+        self._held: list[bytes] | None = [first]
         self.session: Session | None = None
         service.sockets.add(self)
-
-    def hold(self, first: bytes) -> None:
-        """Keep what is sent until ``release``, to send it with ``first`` in one go."""
-        self._held = [first]
-
-    def release(self) -> None:
-        """Send what was kept. Does nothing where nothing is."""
-        held, self._held = self._held, None
-        if held is not None:
-            self.send(b"".join(held))
 
     def read(self, frames: Coroutine[Any, Any, None]) -> None:
         """Begin to read. The task ends with the socket."""
         self._reading = asyncio.create_task(frames, context=_NO_REQUEST)
         self._reading.add_done_callback(self._read, context=_NO_REQUEST)
 
-    async def start(self) -> None:
-        """Begin the session, if there is one."""
+    async def greet(self) -> None:
+        """Begin the session, if there is one. What is ``first`` to be sent, its greeting and the present state leave
+        in one send, which is what costs; for a state that has yet to be read they wait ``GREETING_S``, and no longer.
+        """
+        asyncio.get_running_loop().call_later(GREETING_S, self._release)
         if self.session is not None:
             try:
                 await self.session.start()
             except BaseException:
                 self.on_ws_connection_close()  # Tornado only calls it once frames are read
                 raise
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and (frames := b"".join(held)):
+            self.send(frames)
 
     def _read(self, reading: asyncio.Task[None]) -> None:
         # Tornado's request would do this: a message that cannot be is the end of a socket, without a word in the log.
@@ -164,7 +163,7 @@ class Wire(Outlet):
 
     def close(self, code: CloseCode, reason: str) -> None:
         if self._open:
-            self.release()
+            self._release()
             self._open = False
             self._socket = None
             # Tornado gives the closing handshake 5 s, then closes the connection.
@@ -287,29 +286,22 @@ class SessionSocket(WebSocketHandler):
         wire.session = self._service.open_session(
             grant=self._grant, outlet=wire, who=self._who, job_id=self._job_id, check=self._check
         )
-        await wire.start()
+        await wire.greet()
 
 
 def welcome(stream: IOStream, answer: bytes, *, service: Service, grant: Grant, who: str, job_id: str | None) -> None:
-    """Begin a session on a stream from which the request was read elsewhere.
-
-    ``answer``, the head that accepts it, leaves with the greeting and the present state in one send, whose cost is
-    a quarter of the handshake's. For a state that has yet to be read both wait ``GREETING_S``, and no longer.
-    """
+    """Begin a session on a stream from which the request was read elsewhere. ``answer`` is the head that accepts it."""
     params = _WebSocketParams(max_message_size=_most_bytes(service, grant, job_id))
     protocol = Protocol(cast("Any", None), mask_outgoing=False, params=params)
     protocol.stream = stream
     stream.set_nodelay(True)
-    wire = protocol.handler = Wire(protocol, service)
-    wire.hold(answer)
+    wire = protocol.handler = Wire(protocol, service, first=answer)
     wire.session = service.open_session(grant=grant, outlet=wire, who=who, job_id=job_id)
     wire.read(_serve(wire, protocol))
-    asyncio.get_running_loop().call_later(GREETING_S, wire.release)
 
 
 async def _serve(wire: Wire, protocol: Protocol) -> None:
-    await wire.start()
-    wire.release()  # before anything is read, which may have to be answered
+    await wire.greet()
     await protocol.frames()
 
 
