@@ -62,10 +62,17 @@ def _add_fanout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peers",
         type=_names,
-        default=tuple(others),
-        help=f"servers beside {' and '.join(ALWAYS)}, with commas; default: {','.join(others)}",
+        default=("original",),
+        help=f"servers beside {', '.join(ALWAYS)}, with commas, out of {','.join(others)}; default: original",
     )
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="work to do; default: all")
+    asked = [name for name, row in ROWS.items() if not row.only_asked]
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=ROWS,
+        default=asked,
+        help=f"work to do; default: all but {', '.join(name for name in ROWS if name not in asked)}",
+    )
     parser.add_argument("--repetitions", type=int, choices=range(1, 101), metavar="N", default=None, help="default: 3")
     parser.add_argument("--quick", action="store_true", help="one repetition, short measurements: to see that it runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures of every repetition there")

@@ -58,12 +58,14 @@ class Run:
             native.build(program)
         results: Results = {name: {} for name in plan.rows}
         order = [(row, peer) for row in plan.rows for peer in plan.peers if self._takes_part(ROWS[row], PEERS[peer])]
+        done, all_of_them = 0, len(order) * plan.repetitions
         with pinned(self.cores.others):
             for repetition in range(plan.repetitions):
                 for row, peer in order if repetition % 2 == 0 else reversed(order):
+                    done += 1
                     if f"{row}, {peer}" in self.failures:
                         continue
-                    self._progress(f"repetition {repetition + 1} of {plan.repetitions}: {row}, {peer}")
+                    self._progress(f"{done} of {all_of_them}: {row}, {peer}")
                     try:
                         figures = self._measure(row, PEERS[peer])
                     except (StartError, GeneratorError, Impossible) as exc:
