@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import fanout, faults, latency, native, reporter, scaling, surroundings, training
+from benchmarks import fanout, faults, latency, native, reporter, scaling, siege, surroundings, training
 from benchmarks.fanout_report import fanout_json, fanout_text
 from benchmarks.generator import GeneratorError
 from benchmarks.peers import ALWAYS, PEERS
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_latency(commands.add_parser("latency", help="delay of one viewer, beside the original design"))
     _add_fanout(commands.add_parser("fanout", help="thousands of viewers, beside other servers"))
+    _add_hostile(commands.add_parser("hostile", help="viewers that mean no good, and what others feel of them"))
     _add_reporter(commands.add_parser("reporter", help="what reporting costs a job, beside tqdm and rich"))
     _add_training(commands.add_parser("training", help="a PyTorch run with and without reporting"))
     _add_scaling(commands.add_parser("scaling", help="what the product costs, and what a service of a size would take"))
@@ -77,6 +78,29 @@ def _add_fanout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="one repetition, short measurements: to see that it runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures of every repetition there")
     parser.set_defaults(run=_fanout)
+
+
+def _add_hostile(parser: argparse.ArgumentParser) -> None:
+    products = [name for name, peer in PEERS.items() if peer.is_product]
+    parser.add_argument("--products", nargs="+", choices=products, default=products)
+    parser.add_argument("--seconds", type=_positive, default=20.0, help="of the attack, and before it")
+    parser.set_defaults(run=_hostile)
+
+
+def _hostile(arguments: argparse.Namespace) -> int:
+    if reason := native.missing():
+        print(f"Not run: {reason}", file=sys.stderr)
+        return 2
+    try:
+        sieges = [
+            siege.Besieging(product, seconds=arguments.seconds, progress=_say).measure()
+            for product in arguments.products
+        ]
+    except (StartError, native.NativeError, GeneratorError, siege.SiegeError) as exc:
+        print(f"Not run: {exc}", file=sys.stderr)
+        return 2
+    print(siege.siege_text(sieges))
+    return 0 if all(one.kept for one in sieges) else 1
 
 
 def _add_reporter(parser: argparse.ArgumentParser) -> None:

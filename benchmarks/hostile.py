@@ -16,11 +16,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 Ending = int
 OPEN: Final = -1
 CUT: Final = 0
 
 _KEY: Final = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+class Attacked(msgspec.Struct, frozen=True):
+    """How each attacker ended, by kind, and how many connections they made."""
+
+    endings: dict[str, list[Ending]]
+    connections: int
 
 
 class RefusedError(Exception):
@@ -45,12 +54,16 @@ def frame(opcode: int, payload: bytes, *, length: int | None = None) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Victim:
-    """Where the server is. ``path`` is that of its sockets, ``headers`` are lines that end with \\r\\n."""
+    """Where the server is. ``path`` is that of its sockets, ``headers`` are lines that end with \\r\\n.
+
+    ``heavy`` is the job that those watch who do not read: megabytes a second, or it all fits into the kernel.
+    """
 
     port: int
     path: str
     headers: str = ""
     job: str = "hot"
+    heavy: str = "hot"
     seconds: float = 5.0
 
 
@@ -59,9 +72,11 @@ class Attacker:
 
     def __init__(self, victim: Victim) -> None:
         self.victim = victim
+        self.connections = 0
 
     async def open(self, path: str = "", *, small: bool = False) -> None:
-        """Shake hands. Raises RefusedError, OSError."""
+        """Shake hands. Raises RefusedError, OSError, EOFError."""
+        self.connections += 1
         sock = socket.socket()
         sock.setblocking(False)
         if small:
@@ -109,12 +124,11 @@ class Attacker:
 
 async def never_reads(attacker: Attacker) -> Ending:
     """Watches a job, takes nothing, and has a small window."""
-    await attacker.open(f"/{attacker.victim.job}", small=True)
+    await attacker.open(f"/{attacker.victim.heavy}", small=True)
     attacker.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await asyncio.sleep(attacker.victim.seconds)
     attacker.writer.transport.resume_reading()  # type: ignore[attr-defined]
-    # The close frame would stand behind all that was not read.
-    return CUT if attacker.reader.at_eof() else OPEN
+    return await attacker.ending()
 
 
 async def floods_pings(attacker: Attacker) -> Ending:
@@ -204,7 +218,7 @@ CROWD: Final[dict[Callable[[Attacker], Awaitable[Ending]], int]] = {
 SIZE: Final = sum(CROWD.values())
 
 
-async def attack(victim: Victim) -> dict[str, list[Ending]]:
+async def attack(victim: Victim) -> Attacked:
     """Do all of it at once, and return how each of them ended."""
     kinds = [kind for kind, count in CROWD.items() for _ in range(count)]
     attackers = [Attacker(victim) for _ in kinds]
@@ -216,10 +230,14 @@ async def attack(victim: Victim) -> dict[str, list[Ending]]:
             attacker.writer.transport.abort()
     found: dict[str, list[Ending]] = {}
     for kind, ending in zip(kinds, endings, strict=True):
-        if isinstance(ending, BaseException) and not isinstance(ending, (OSError, EOFError, RefusedError)):
+        if isinstance(ending, RefusedError):
+            ending = ending.status
+        elif isinstance(ending, (OSError, EOFError)):
+            ending = CUT
+        elif isinstance(ending, BaseException):
             raise ending
-        found.setdefault(kind.__name__, []).append(CUT if isinstance(ending, BaseException) else ending)
-    return found
+        found.setdefault(kind.__name__, []).append(ending)
+    return Attacked(found, sum(attacker.connections for attacker in attackers))
 
 
 def main() -> None:
@@ -228,14 +246,24 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", default="/ws/jobs")
     parser.add_argument("--job", default="hot", help="a job that is reported all the time")
+    parser.add_argument("--heavy", default="hot", help="one of large states, for those who do not read them")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--headers", default="", help="lines of every request, with \\r\\n; - reads them from stdin")
     arguments = parser.parse_args()
-    headers = sys.stdin.readline().encode().decode("unicode_escape") if arguments.headers == "-" else arguments.headers
-    victim = Victim(
-        port=arguments.port, path=arguments.path, headers=headers, job=arguments.job, seconds=arguments.seconds
+    headers = (
+        sys.stdin.readline().rstrip("\n").encode().decode("unicode_escape")
+        if arguments.headers == "-"
+        else arguments.headers
     )
-    print(json.dumps(asyncio.run(attack(victim))))
+    victim = Victim(
+        port=arguments.port,
+        path=arguments.path,
+        headers=headers,
+        job=arguments.job,
+        heavy=arguments.heavy,
+        seconds=arguments.seconds,
+    )
+    print(msgspec.json.encode(asyncio.run(attack(victim))).decode())
 
 
 if __name__ == "__main__":

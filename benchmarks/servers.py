@@ -62,7 +62,14 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def product(folder: Path, redis_url: str, *, core: int | None, again: Target | None = None) -> Iterator[Target]:
+def product(
+    folder: Path,
+    redis_url: str,
+    *,
+    core: int | None,
+    again: Target | None = None,
+    settings: Mapping[str, float] = ONE_ADDRESS,
+) -> Iterator[Target]:
     """Run a Jupyter server with the extension, as installed, and with nothing of the user's configuration.
 
     ``again``: the server that was there before and is gone; this one takes its port and its token.
@@ -81,7 +88,7 @@ def product(folder: Path, redis_url: str, *, core: int | None, again: Target | N
             "jpserver_extensions": {"jupyter_jobprogress": True},
         },
         "IdentityProvider": {"token": token},
-        "JobProgress": {"redis_url": redis_url, **ONE_ADDRESS},
+        "JobProgress": {"redis_url": redis_url, **settings},
     }
     (folder / "jupyter_config_dir" / "jupyter_server_config.json").write_text(json.dumps(config))
     log = folder / "jupyter.log"
@@ -104,13 +111,20 @@ def standalone_binary() -> str | None:
 
 
 @contextlib.contextmanager
-def standalone(folder: Path, redis_url: str, *, core: int | None, again: Target | None = None) -> Iterator[Target]:
+def standalone(
+    folder: Path,
+    redis_url: str,
+    *,
+    core: int | None,
+    again: Target | None = None,
+    settings: Mapping[str, float] = ONE_ADDRESS,
+) -> Iterator[Target]:
     """Run ``jupyter jobprogress serve``, with nothing of the user's configuration. ``again``: see ``product``."""
     port = again.port if again else free_port()
     token = again.headers["Authorization"].removeprefix("token ") if again else secrets.token_hex(16)
     options = {"host": "127.0.0.1", "port": port, "token": token, "redis-url": redis_url}
     command = [str(standalone_binary()), "serve", *(f"--{name}={value}" for name, value in options.items())]
-    command += [f"--JobProgress.{name}={value}" for name, value in ONE_ADDRESS.items()]
+    command += [f"--JobProgress.{name}={value}" for name, value in settings.items()]
     log = folder / "standalone.log"
     with process_of(command, log, _own_home(folder), core=core) as process:
         wait_until(lambda: listens(port), process, log)
