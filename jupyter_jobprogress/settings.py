@@ -151,7 +151,7 @@ class Settings:
     ping_interval_s: float = 30.0
     """Time between two ``ping`` messages to a viewer; 0 sends none."""
 
-    max_subscriptions: int = 256
+    max_subscriptions: int = 1024
     """Most jobs that one viewer may watch on one socket."""
 
     max_viewers: int = 10_000

@@ -54,7 +54,7 @@ class JobProgress(Configurable):
     ping_interval_s = Float(
         30.0, help="Seconds between two keepalive messages to a viewer. 0: none are sent. Default: 30."
     ).tag(config=True)
-    max_subscriptions = Int(256, help="Most jobs that one page may watch at a time, 1 or more. Default: 256.").tag(
+    max_subscriptions = Int(1024, help="Most jobs that one page may watch at a time, 1 or more. Default: 1024.").tag(
         config=True
     )
     max_viewers = Int(10000, help="Most open sockets of this server, 1 or more. Default: 10000.").tag(config=True)

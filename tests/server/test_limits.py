@@ -128,6 +128,26 @@ async def test_subscriptions_and_ids_have_limits_of_their_own(tmp_path: Path) ->
         assert all("at most" in text for _, text in codes), codes
 
 
+async def test_a_page_watches_as_many_jobs_on_one_socket_as_the_default_allows(tmp_path: Path) -> None:
+    async with mounted(tmp_path) as server, connect(server) as socket:
+        subscribed: list[str] = []
+        async with asyncio.timeout(20):
+            for first in range(0, 1025, 205):
+                ids = [f"job-{number}" for number in range(first, first + 205)]
+                await socket.send(json.dumps({"type": "subscribe", "job_ids": ids}))
+                while (answer := json.loads(await socket.recv()))["type"] not in ("subscribed", "error"):
+                    pass
+                subscribed += answer.get("job_ids", [])
+        assert len(subscribed) == 820
+        assert answer["code"] == "too_many_subscriptions"
+        assert "at most 1024" in answer["message"]
+        await socket.send(json.dumps({"type": "subscribe", "job_ids": ids[:204]}))
+        async with asyncio.timeout(10):
+            while json.loads(await socket.recv()).get("job_ids") != ids[:204]:
+                pass
+        assert server.service.fanout.job_count == 1024
+
+
 async def test_handshakes_without_end(tmp_path: Path) -> None:
     async with mounted(tmp_path, requests_per_s=0.5) as server:
         for _ in range(10):  # 20 s' worth

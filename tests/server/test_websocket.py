@@ -138,7 +138,7 @@ async def test_reports_get_receipts_and_reach_viewers(connect: Connect) -> None:
         ('{"type":"subscribe","job_ids":["../a"]}', "invalid_job_id"),
         ('{"type":"subscribe","job_ids":["a\\n"]}', "invalid_job_id"),
         ("[" * 5000, "invalid_message"),
-        (json.dumps({"type": "subscribe", "job_ids": [f"j{n}" for n in range(257)]}), "too_many_subscriptions"),
+        (json.dumps({"type": "subscribe", "job_ids": [f"j{n}" for n in range(1025)]}), "too_many_subscriptions"),
         (json.dumps({"type": "read", "job_ids": [f"j{n}" for n in range(257)]}), "too_many_ids"),
     ],
 )
