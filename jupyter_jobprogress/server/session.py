@@ -312,13 +312,13 @@ class Session:
 
     async def _subscribe(self, command: messages.Subscribe) -> None:
         job_ids = list(dict.fromkeys(command.job_ids))
-        for job_id in job_ids:
-            self._check("watch", job_id)
         limit = self._settings.max_subscriptions
         wanted = len((self._intervals_s or {}).keys() | set(job_ids))
         if wanted > limit:
             raise TooManySubscriptionsError(wanted, limit)
         self._check_count(job_ids)
+        for job_id in job_ids:
+            self._check("watch", job_id)
         found = await self._fanout.open(job_ids)
         missing = [job_id for job_id, stored in found.items() if stored is None]
         self._answer("subscribed", command.id, {"job_ids": job_ids, "missing": missing})
