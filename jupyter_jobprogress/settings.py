@@ -36,7 +36,7 @@ REMOTE_SCHEMES: Final = frozenset({"http", "https", "http+unix", "https+unix"})
 
 _CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]] = (
     (
-        ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s"),
+        ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s", "drain_s"),
         "a number of seconds above 0",
         lambda value: math.isfinite(value) and value > 0,
     ),
@@ -174,6 +174,9 @@ class Settings:
 
     first_message_s: float = 15.0
     """Longest wait for the first message on ``ws/jobs``; 0 waits for ever."""
+
+    drain_s: float = 15.0
+    """Longest wait for a viewer to take one write."""
 
     recheck_s: float = 45.0
     """Time between two looks whether whoever opened a socket may still be there; 0 never looks."""

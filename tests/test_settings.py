@@ -67,6 +67,7 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
         {"max_ids_per_command": 0},
         {"requests_per_s": 0},
         {"first_message_s": -1},
+        {"drain_s": 0},
     ],
 )
 def test_values_that_cannot_work_are_refused(fields: dict[str, Any]) -> None:

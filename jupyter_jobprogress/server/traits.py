@@ -22,6 +22,7 @@ LIMITS: Final = (
     "max_ids_per_command",
     "requests_per_s",
     "first_message_s",
+    "drain_s",
     "recheck_s",
 )
 """Traits that are fields of ``Settings`` under the same name."""
@@ -79,6 +80,10 @@ class JobProgress(Configurable):
     ).tag(config=True)
     first_message_s = Float(
         15.0, help="Seconds in which a client of ws/jobs must send its first message. 0: no limit. Default: 15."
+    ).tag(config=True)
+    drain_s = Float(
+        15.0,
+        help="Seconds after which a viewer is dropped that does not take what is sent to it, above 0. Default: 15.",
     ).tag(config=True)
     recheck_s = Float(
         45.0,

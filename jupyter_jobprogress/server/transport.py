@@ -30,9 +30,6 @@ from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.session import Session
 from jupyter_jobprogress.server.watchman import Check, still_in
 
-DRAIN_S: Final = 15.0
-"""A viewer that does not take one write in this time is dropped."""
-
 GREETING_S: Final = 0.1
 """Longest that a greeting waits for the state that follows it; a store that is well answers in a fiftieth of it."""
 
@@ -61,6 +58,18 @@ class Protocol(WebSocketProtocol13):
         """Read until the socket ends."""
         return super()._receive_frame_loop()
 
+    async def _receive_frame(self) -> None:
+        await super()._receive_frame()
+        wire = self.handler
+        assert isinstance(wire, Wire)
+        if self._fragmented_message_buffer is not None:
+            wire.on_fragment()
+        if wire.idle_talk:
+            # A message is handled in a task, and others have their turn. Of these frames as many as have come
+            # would be read in one go: 200 by Tornado 6.6, and without end before.
+            wire.idle_talk = False
+            await asyncio.sleep(0)
+
 
 class Wire(Outlet):
     """Writes whole frames to a socket, at most one write at a time, and passes on what comes. ``greet`` begins it.
@@ -81,6 +90,7 @@ class Wire(Outlet):
         "_socket",
         "_stream",
         "_words",
+        "idle_talk",
         "session",
     )
 
@@ -96,6 +106,7 @@ class Wire(Outlet):
         self._alive = True
         self._words = 0
         self._held: list[bytes] | None = [first]
+        self.idle_talk = False
         self.session: Session | None = None
         service.sockets.add(self)
 
@@ -180,11 +191,16 @@ class Wire(Outlet):
 
     def on_ping(self, data: bytes) -> None:
         # Up to Tornado 6.5 every ping is answered at once, whether the answers are read or not.
-        if self.session is None or not self.session.allows():
-            self._babbles()
+        self._count()
 
     def on_pong(self, data: bytes) -> None:
+        if self._alive:
+            self._count()  # nobody asked
         self._alive = True
+
+    def on_fragment(self) -> None:
+        # Of empty ones a message never becomes too long, and never comes to its end.
+        self._count()
 
     def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
         self._open = False
@@ -197,10 +213,17 @@ class Wire(Outlet):
     def log_exception(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         _log.error("A message of a viewer failed", exc_info=error)
 
+    def _count(self) -> None:
+        """Count a frame that is no message at the rate of messages."""
+        self.idle_talk = True
+        if self.session is None or not self.session.allows():
+            self._babbles()
+
     def _babbles(self) -> None:
         """Count what comes after the end; one who goes on and on is cut off."""
         self._words += 1
         if self._words > LAST_WORDS:
+            self._protocol.client_terminated = True  # or what has come already would still be read, frame by frame
             self._stream.close()
 
     def _follow(self, rest: bytes) -> None:
@@ -210,7 +233,7 @@ class Wire(Outlet):
         except StreamClosedError:
             return
         if self._stream.writing():
-            self._late = asyncio.get_running_loop().call_later(DRAIN_S, self._not_drained)
+            self._late = asyncio.get_running_loop().call_later(self._service.settings.drain_s, self._not_drained)
             future.add_done_callback(self._written)
 
     def _written(self, future: asyncio.Future[None]) -> None:
@@ -224,7 +247,7 @@ class Wire(Outlet):
             self._late = None
 
     def _not_drained(self) -> None:
-        self._drop(f"did not read for {DRAIN_S:g} s")
+        self._drop(f"did not read for {self._service.settings.drain_s:g} s")
         self.close(CloseCode.SLOW_VIEWER, "frames are not read")
 
     def _drop(self, why: str) -> None:
