@@ -12,7 +12,7 @@ import contextlib
 import json
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -147,6 +147,19 @@ async def floods_pings_and_never_reads(attacker: Attacker) -> Ending:
     return CUT
 
 
+async def floods_pongs(attacker: Attacker) -> Ending:
+    """Answers what nobody asked."""
+    await attacker.open(f"/{attacker.victim.job}")
+    return await attacker.flood(frame(10, b"x" * 125) * 100, 2000)
+
+
+async def never_finishes_a_message(attacker: Attacker) -> Ending:
+    """Of frames of no length, so that it never becomes too long."""
+    await attacker.open(f"/{attacker.victim.job}")
+    attacker.writer.write(b"\x01\x80\0\0\0\0")
+    return await attacker.flood(b"\0\x80\0\0\0\0" * 1000, 2000)
+
+
 async def subscribes_a_million_ids(attacker: Attacker) -> Ending:
     await attacker.open()
     ending = asyncio.create_task(attacker.ending())
@@ -205,6 +218,8 @@ CROWD: Final[dict[Callable[[Attacker], Awaitable[Ending]], int]] = {
     never_reads: 20,
     floods_pings: 3,
     floods_pings_and_never_reads: 3,
+    floods_pongs: 3,
+    never_finishes_a_message: 3,
     subscribes_a_million_ids: 2,
     sends_a_huge_frame: 20,
     never_finishes_a_frame: 100,
@@ -218,9 +233,9 @@ CROWD: Final[dict[Callable[[Attacker], Awaitable[Ending]], int]] = {
 SIZE: Final = sum(CROWD.values())
 
 
-async def attack(victim: Victim) -> Attacked:
-    """Do all of it at once, and return how each of them ended."""
-    kinds = [kind for kind, count in CROWD.items() for _ in range(count)]
+async def attack(victim: Victim, names: Collection[str]) -> Attacked:
+    """Do all that is named at once, and return how each of them ended."""
+    kinds = [kind for kind, count in CROWD.items() if kind.__name__ in names for _ in range(count)]
     attackers = [Attacker(victim) for _ in kinds]
     endings = await asyncio.gather(
         *(kind(attacker) for kind, attacker in zip(kinds, attackers, strict=True)), return_exceptions=True
@@ -248,6 +263,8 @@ def main() -> None:
     parser.add_argument("--job", default="hot", help="a job that is reported all the time")
     parser.add_argument("--heavy", default="hot", help="one of large states, for those who do not read them")
     parser.add_argument("--seconds", type=float, default=5.0)
+    names = [kind.__name__ for kind in CROWD]
+    parser.add_argument("--kinds", nargs="+", choices=names, default=names, metavar="KIND", help="default: all")
     parser.add_argument("--headers", default="", help="lines of every request, with \\r\\n; - reads them from stdin")
     arguments = parser.parse_args()
     headers = (
@@ -263,7 +280,7 @@ def main() -> None:
         heavy=arguments.heavy,
         seconds=arguments.seconds,
     )
-    print(msgspec.json.encode(asyncio.run(attack(victim))).decode())
+    print(msgspec.json.encode(asyncio.run(attack(victim, arguments.kinds))).decode())
 
 
 if __name__ == "__main__":
