@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,7 @@ class Besieging:
     def _besiege(self, stand: Stand, healthy: Generator) -> Siege:
         self._progress(f"{self._peer}: {HEALTHY} viewers alone")
         alone, _ = _watch(stand, healthy, lambda: time.sleep(self._seconds))
+        _fill_pool(stand.target)
         before, lines = held(stand), _lines(stand.folder)
         attacked: list[Attacked] = []
         self._progress(f"{self._peer}: beside {SIZE} attackers")
@@ -167,6 +169,14 @@ def _p99_ms(buckets: Counter[float]) -> float:
     """Return the upper edge of the bucket in which the 99th percentile lies."""
     enough = 0.99 * buckets[float("inf")]
     return min(edge_s for edge_s, count in buckets.items() if count >= enough) * 1000
+
+
+def _fill_pool(target: Target) -> None:
+    """Let the server open all of its few connections for commands, which it keeps."""
+    request = Request(f"http://127.0.0.1:{target.port}{target.prefix}/api/jobs/hot", headers=target.headers)
+    with ThreadPoolExecutor(8) as threads:
+        for answer in threads.map(lambda _: urlopen(request, timeout=30), range(200)):
+            answer.close()
 
 
 def held(stand: Stand) -> dict[str, int]:
