@@ -77,7 +77,9 @@ def test_silence_of_the_push_connection_is_noticed_in_time() -> None:
 @pytest.mark.slow
 async def test_viewers_of_a_silent_store_are_told_in_time(tmp_path: Path, own_redis: RedisServer) -> None:
     async with mounted(tmp_path, redis_url=own_redis.url) as server, connect(server, "ws/jobs/a") as viewer:
-        while json.loads(await viewer.recv())["type"] != "connected":
+        await server.service.store.publish(make_state("a"))
+        # With the state nothing is under way: only the silence itself tells.
+        while "seq" not in json.loads(await viewer.recv()):
             pass
         own_redis.freeze()
         begin_s = time.monotonic()
@@ -85,5 +87,10 @@ async def test_viewers_of_a_silent_store_are_told_in_time(tmp_path: Path, own_re
             while json.loads(await viewer.recv()) != {"type": "store", "up": False}:
                 pass
         took_s = time.monotonic() - begin_s
+        assert (await samples(server))["jobprogress_store_up"] == 0
         own_redis.thaw()
+        async with asyncio.timeout(30):
+            while json.loads(await viewer.recv()) != {"type": "store", "up": True}:
+                pass
+        assert (await samples(server))["jobprogress_store_up"] == 1
     assert took_s < 12  # 11, and what a busy machine takes
