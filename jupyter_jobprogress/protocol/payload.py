@@ -39,7 +39,7 @@ _encoder = msgspec.json.Encoder()
 
 def timestamp(now_s: float) -> str:
     """Format seconds since 1970 as RFC 3339 in UTC, with microseconds and ``Z``."""
-    return datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(now_s, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def text(value: object, limit_bytes: int) -> str:

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, decode_state
 from jupyter_jobprogress.reporter.carrier import Carrier, Speaker
-from jupyter_jobprogress.reporter.delivery import POLL_S
 from jupyter_jobprogress.reporter.link import Link, wait_until
+from jupyter_jobprogress.reporter.pace import POLL_S
 
 AGAIN_S: Final = 10.0
 """Longest time between two of one worker, in case that the store has forgotten what it said."""
@@ -45,7 +45,7 @@ class Contributing(Carrier):
 
     async def _carry(self, link: Link) -> bool:
         sent: Contribution | None = None
-        due_s = sent_s = self._clock()
+        sent_s = self._clock()
         while True:
             self.wake.clear()
             if self._run_number is None and self._started_at is not None:
@@ -59,8 +59,7 @@ class Contributing(Carrier):
                 self._worker._on_receipt(receipt)
             elif self._finishing:
                 return True
-            due_s = max(due_s + POLL_S, self._clock())
-            await wait_until(self.wake, within_s=due_s - self._clock())
+            await wait_until(self.wake, within_s=link.pace.until_next_s())
 
     async def _add(self, link: Link) -> tuple[Receipt | None, Contribution]:
         taken = self._worker._contribution()

@@ -1,4 +1,4 @@
-"""One job's way out: look at it ten times a second, send what is newest, and its last word at once."""
+"""One job's way out: look at it now and then (pace.py), send what is newest, and its last word at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from jupyter_jobprogress.reporter.carrier import Carrier, Speaker
 from jupyter_jobprogress.reporter.composer import Composer
 from jupyter_jobprogress.reporter.facts import Facts
 from jupyter_jobprogress.reporter.link import Link, wait_until
-
-POLL_S: Final = 0.1
-"""Time between two looks at a job, so that it sends ten states a second at most. An eye follows no more."""
 
 SHARED_POLL_S: Final = 0.2
 """Time between two states of a job that workers contribute to: each brings back what they have done meanwhile."""
@@ -53,7 +50,7 @@ class Delivery(Carrier):
         self._shared = False
 
     async def _carry(self, link: Link) -> bool:
-        due_s = sent_s = self._clock()
+        sent_s = self._clock()
         while True:
             self.wake.clear()
             words = self._speaker._words()
@@ -67,9 +64,7 @@ class Delivery(Carrier):
                     return over
             elif self._finishing:
                 return False
-            # By deadline and not by sleep: a busy interpreter wakes this thread late, and lateness would add up.
-            due_s = max(due_s + POLL_S, self._clock())
-            await wait_until(self.wake, within_s=due_s - self._clock())
+            await wait_until(self.wake, within_s=link.pace.until_next_s())
 
     def _beats(self, sent_s: float) -> bool:
         silence_s = self._clock() - sent_s

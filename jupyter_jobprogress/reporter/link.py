@@ -20,6 +20,7 @@ from jupyter_jobprogress.errors import (
 )
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.reporter.pace import Pace
 from jupyter_jobprogress.settings import Settings, mask_url
 from jupyter_jobprogress.store.base import Health, Listener, Store, Subscription
 
@@ -73,6 +74,7 @@ class Link:
         self._waiting: set[asyncio.Event] = set()
         self._refusals: set[str] = set()
         self._hurried = False
+        self.pace = Pace()
         self.name = mask_url(settings.url) if settings.url else "in this process"
 
     @property
@@ -238,10 +240,11 @@ class Link:
             self._wake_all()
 
 
-async def wait_until(event: asyncio.Event, *, within_s: float) -> bool:
-    """Wait for an event, and return whether it came in time."""
+async def wait_until(event: asyncio.Event, *, within_s: float) -> None:
+    """Wait for an event, and set it if it did not come in time."""
+    # Not asyncio.timeout, which cancels the task and raises through it: twice the work, at each look at each job.
+    timer = asyncio.get_running_loop().call_later(within_s, event.set)
     try:
-        async with asyncio.timeout(within_s):
-            return await event.wait()
-    except TimeoutError:
-        return False
+        await event.wait()
+    finally:
+        timer.cancel()
