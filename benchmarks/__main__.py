@@ -119,17 +119,20 @@ def _reporter(arguments: argparse.Namespace) -> int:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--redis-url", help="where to report; default: within the process")
+    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=5, help="of each run; default: 5, about three seconds")
+    parser.add_argument("--store", choices=training.STORES, default=training.STORES[0])
+    parser.add_argument("--in-workers", action="store_true", help="workers of the DataLoader report each image, too")
     parser.set_defaults(run=_training)
 
 
 def _training(arguments: argparse.Namespace) -> int:
-    if reason := training.missing():
+    if reason := training.missing(arguments.store):
         print(f"Not run: {reason}", file=sys.stderr)
         return 2
-    pairs = training.measure(pairs=arguments.pairs, epochs=arguments.epochs, redis_url=arguments.redis_url)
+    pairs = training.measure(
+        store=arguments.store, pairs=arguments.pairs, epochs=arguments.epochs, in_workers=arguments.in_workers
+    )
     print(training.training_text(pairs))
     return 0
 

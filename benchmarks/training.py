@@ -6,86 +6,98 @@ import json
 import os
 import subprocess
 import sys
-from statistics import median
-from typing import Final
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final, NamedTuple
 
-from benchmarks.worker import with_project
+from benchmarks.servers import redis_binary, redis_server, standalone, standalone_binary
+from benchmarks.worker import ROOT, with_project
 
 GOAL: Final = 0.01
 """Most that reporting may add to the wall time."""
 
-_RUN: Final = """
-import contextlib, json, sys, time
-import torch
-from sklearn.datasets import load_digits
-from torch.utils.data import DataLoader, TensorDataset
-from jupyter_jobprogress import Job, track
-
-report, epochs = sys.argv[1] == "report", int(sys.argv[2])
-torch.manual_seed(0)
-torch.set_num_threads(1)
-digits = load_digits()
-images = torch.tensor(digits.data, dtype=torch.float32) / 16
-loader = DataLoader(TensorDataset(images, torch.tensor(digits.target)), batch_size=32, shuffle=True, num_workers=1)
-model = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10))
-optimizer = torch.optim.Adam(model.parameters())
-loss_of = torch.nn.CrossEntropyLoss()
-for _ in loader:  # the first workers, and what they import, are not what is measured
-    pass
-job = Job("training", total=epochs, unit="epochs", display=False) if report else contextlib.nullcontext()
-begun = time.perf_counter()
-with job:
-    for epoch in range(epochs):
-        batches = track(loader, f"epoch-{epoch}", display=False) if report else loader
-        for pixels, target in batches:
-            optimizer.zero_grad()
-            loss = loss_of(model(pixels), target)
-            loss.backward()
-            optimizer.step()
-            if report:
-                job.log(loss=loss)
-        if report:
-            job.update()
-print(json.dumps([time.perf_counter() - begun, float(loss.detach())]))
-"""
+STORES: Final = ("redis", "standalone")
 
 
-def missing() -> str | None:
+class Pair(NamedTuple):
+    """Two runs, one after the other: wall and CPU time in seconds, and what the store counted of the one."""
+
+    plain_s: float
+    reported_s: float
+    plain_cpu_s: float
+    reported_cpu_s: float
+    counted: int
+
+
+def missing(store: str) -> str | None:
     """Say what is not installed, or None."""
-    try:
-        import sklearn.datasets  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as exc:
-        return f"{exc.name} is not installed: pip install torch scikit-learn (a CPU build is enough)"
+    for module, package in (("sklearn", "scikit-learn"), ("torch", "torch")):
+        if find_spec(module) is None:
+            return f"{module} is not installed: pip install {package} (a CPU build is enough)"
+    if store == "redis" and redis_binary() is None:
+        return "redis-server (or valkey-server) is not on PATH: apt install redis-server"
+    if store == "standalone" and standalone_binary() is None:
+        return "the command jupyter-jobprogress is not installed: pip install -e ."
     return None
 
 
-def measure(*, pairs: int, epochs: int, redis_url: str | None = None) -> list[tuple[float, float]]:
-    """Return the wall time in seconds of each pair: without reporting, and with. Every other pair goes backwards."""
+def measure(*, store: str, pairs: int, epochs: int, in_workers: bool) -> list[Pair]:
+    """Train in turns beside a store in another process. Every other pair goes backwards."""
+    command = [sys.executable, "-m", "benchmarks.training_run", f"--pairs={pairs}", f"--epochs={epochs}"]
+    command += ["--in-workers"] if in_workers else []
+    with tempfile.TemporaryDirectory() as folder, _store(store, Path(folder)) as variables:
+        environment = with_project(os.environ) | variables
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
     found = []
-    for pair in range(pairs):
-        took = {}
-        for how in ("plain", "report") if pair % 2 else ("report", "plain"):
-            environment = with_project(os.environ)
-            if redis_url:
-                environment["JOBPROGRESS_URL"] = redis_url
-            command = [sys.executable, "-c", _RUN, how, str(epochs)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-            took[how], _ = json.loads(done.stdout)
-        found.append((took["plain"], took["report"]))
+    for number in range(pairs):
+        of_pair = {run["reports"]: run for run in runs if run["pair"] == number}
+        plain, reported = of_pair[False], of_pair[True]
+        found.append(Pair(plain["wall_s"], reported["wall_s"], plain["cpu_s"], reported["cpu_s"], reported["counted"]))
     return found
 
 
-def training_text(pairs: list[tuple[float, float]]) -> str:
+@contextmanager
+def _store(store: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Run a store, and yield the environment that leads to it. A standalone server has its own, embedded one."""
+    if store == "redis":
+        with redis_server(folder) as url:
+            yield {"JOBPROGRESS_URL": url}
+    else:
+        with standalone(folder, "", core=None) as server:
+            token = server.headers["Authorization"].removeprefix("token ")
+            yield {"JOBPROGRESS_URL": f"http://127.0.0.1:{server.port}/", "JOBPROGRESS_TOKEN": token}
+
+
+def training_text(pairs: list[Pair]) -> str:
     """Return what is printed."""
-    added = median(reported / plain - 1 for plain, reported in pairs)
-    plain_s, reported_s = (median(values) for values in zip(*pairs, strict=True))
-    lines = [f"pair {number}: {plain:.3f} s, {reported:.3f} s" for number, (plain, reported) in enumerate(pairs, 1)]
-    verdict = "met" if added <= GOAL else "missed"
+    wall = [pair.reported_s / pair.plain_s - 1 for pair in pairs]
+    cpu = [pair.reported_cpu_s / pair.plain_cpu_s - 1 for pair in pairs]
+    lines = [
+        f"pair {number}: {pair.plain_s:.3f} s, {pair.reported_s:.3f} s; "
+        f"CPU {pair.plain_cpu_s:.3f} s, {pair.reported_cpu_s:.3f} s"
+        for number, pair in enumerate(pairs, 1)
+    ]
+    verdict = "met" if median(wall) <= GOAL else "missed"
+    plain_s, reported_s = median(pair.plain_s for pair in pairs), median(pair.reported_s for pair in pairs)
     return "\n".join(
         [
             *lines,
-            f"median: {plain_s:.3f} s without reporting, {reported_s:.3f} s with; median of the pairs {added:+.2%}",
-            f"goal: at most {GOAL:+.0%}: {verdict}",
+            f"counted: {', '.join(map(str, sorted({pair.counted for pair in pairs})))}, as it should be",
+            f"median: {plain_s:.3f} s without reporting, {reported_s:.3f} s with",
+            f"wall time, median of the pairs: {_spread(wall)}",
+            f"CPU time, median of the pairs: {_spread(cpu)}",
+            f"goal: at most {GOAL:+.0%} of wall time: {verdict}",
         ]
     )
+
+
+def _spread(ratios: list[float]) -> str:
+    if len(ratios) < 2:
+        return f"{median(ratios):+.2%}"
+    lower, _, upper = quantiles(ratios, n=4, method="inclusive")
+    return f"{median(ratios):+.2%} (half of them {lower:+.1%} to {upper:+.1%})"
