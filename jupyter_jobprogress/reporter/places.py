@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterable, Iterator
 from opcode import opmap
 from types import CodeType, FrameType
 from typing import Final, NamedTuple
@@ -36,7 +37,6 @@ def dropped_at() -> Place | None:
 
 def passed(error: BaseException, place: Place) -> bool:
     """Whether an error, or one that it came of or is made of, went through a place."""
-    again = place.code.co_code[place.instruction] in _RAISE_AGAIN
     seen: set[int] = set()
     found: list[BaseException | None] = [error]
     while found:
@@ -44,15 +44,25 @@ def passed(error: BaseException, place: Place) -> bool:
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        trace = one.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code is place.code and (again or trace.tb_lasti == place.instruction):
-                return True
-            trace = trace.tb_next
+        if leads_through(_trace(one), place):
+            return True
         found += [one.__cause__, one.__context__]
         if isinstance(one, BaseExceptionGroup):
             found += one.exceptions
     return False
+
+
+def leads_through(places: Iterable[Place], place: Place) -> bool:
+    """Whether an error that came through some places went through this one."""
+    again = place.code.co_code[place.instruction] in _RAISE_AGAIN
+    return any(one.code is place.code and (again or one.instruction == place.instruction) for one in places)
+
+
+def _trace(error: BaseException) -> Iterator[Place]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield Place(trace.tb_frame.f_code, trace.tb_lasti)
+        trace = trace.tb_next
 
 
 _FINALIZING = weakref.finalize.__call__.__code__

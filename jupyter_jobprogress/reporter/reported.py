@@ -19,6 +19,7 @@ from jupyter_jobprogress.reporter.composer import Composer
 from jupyter_jobprogress.reporter.contribution import Contributing
 from jupyter_jobprogress.reporter.delivery import Delivery
 from jupyter_jobprogress.reporter.destination import destination
+from jupyter_jobprogress.reporter.exits import exit_at
 from jupyter_jobprogress.reporter.facts import Facts, Number, own_origin
 from jupyter_jobprogress.reporter.loops import Loop
 from jupyter_jobprogress.reporter.places import Place, dropped_at, passed
@@ -74,6 +75,7 @@ class Reported(Said):
         self._cancel_requested = False
         self._abandoned_s: float | None = None
         self._left_at: Place | None = None
+        self._left_by: SystemExit | None = None
         self._loop: Loop | None = None
         # The contexts of ``with`` blocks that this job is in.
         self._within: list[contextvars.Token[Any]] = []
@@ -133,12 +135,18 @@ class Reported(Said):
 
         ``at_once``: what dropped the loop's iterator is what runs now.
         """
-        self._left_at = dropped_at() if at_once else None
+        if at_once:
+            self._left_at = dropped_at()
+            self._left_by = exit_at(self._left_at)
         self._abandoned_s = time.monotonic()
 
     def _settle(self, *, grace_s: float = GRACE_S) -> None:
         """Take an abandoned job for stopped, unless an error has ended it within the time that errors need."""
-        if self._abandoned_s is not None and time.monotonic() - self._abandoned_s >= grace_s:
+        if self._abandoned_s is None:
+            return
+        if self._left_by is not None:
+            self._end_by(self._left_by)
+        elif time.monotonic() - self._abandoned_s >= grace_s:
             self._stop()
 
     def _end(self, change: Callable[[Facts], endings.Changes]) -> None:

@@ -98,6 +98,78 @@ def test_two_hundred_of_two_hundred_are_delivered(redis_server: RedisServer, nam
         assert (found[f"{name}-9"]["status"], found[f"{name}-9"]["message"]) == ("completed", "Stopped at 1 of 3")
 
 
+TWICE = """for number in range(2):
+                    try:
+                        odd(number)
+                    except SystemExit:
+                        pass"""
+LEFT_BY_EXIT = {
+    "with 0": ("sys.exit(0)", 0, "cancelled", "Stopped by SystemExit"),
+    "with nothing": ("sys.exit()", 0, "cancelled", "Stopped by SystemExit"),
+    "with a code": ("sys.exit(4)", 4, "failed", "SystemExit: 4"),
+    "with a text": ("sys.exit('no such file')", 1, "failed", "SystemExit: no such file"),
+    "deep below": ("deep()", 2, "failed", "SystemExit: 2"),
+    "by argparse": ("argparse.ArgumentParser().parse_args(['--what'])", 2, "failed", "SystemExit: 2"),
+    "inside finally": ("tidied()", 5, "failed", "SystemExit: 5"),
+    # What follows has not left the loop by sys.exit.
+    "after a break": ("break", 7, "completed", "Stopped at 1 of 3"),
+    "caught in the body": ("caught(); break", 7, "completed", "Stopped at 1 of 3"),
+    "caught, then an error from the same place": (TWICE, 7, "completed", "Stopped at 1 of 3"),
+}
+LOOPS_LEFT = """
+import argparse
+
+def deep():
+    with open(os.devnull):
+        sys.exit(2)
+
+def tidied():
+    try:
+        sys.exit(5)
+    finally:
+        time.sleep(0.01)
+
+def caught():
+    try:
+        sys.exit(6)
+    except SystemExit:
+        pass
+
+def odd(number):
+    if number == 0:
+        sys.exit(6)
+    raise ValueError
+
+def main(items):
+    try:
+        for item in items:
+            if item == 1:
+                {body}
+    except ValueError:
+        pass
+
+main(track({source}, sys.argv[1], total=3))
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("source", ["range(3)", "(item for item in range(3))"], ids=["list", "generator"])
+def test_a_loop_that_a_script_leaves_by_exit_says_so(source: str, redis_server: RedisServer, namespace: str) -> None:
+    def end(how: str) -> Ended:
+        script = LOOPS_LEFT.replace("{source}", source).replace("{body}", LEFT_BY_EXIT[how][0])
+        return run(script, how.replace(" ", "-").replace(",", ""), **environment_of(redis_server, namespace))
+
+    with ThreadPoolExecutor(2) as pool:
+        ended = dict(zip(LEFT_BY_EXIT, pool.map(end, LEFT_BY_EXIT), strict=True))
+
+    found = states(redis_server, namespace)
+    for how, (_, code, status, said) in LEFT_BY_EXIT.items():
+        state = found[how.replace(" ", "-").replace(",", "")]
+        assert ended[how].code == code, ended[how].err
+        assert (state["status"], state["n"]) == (status, 1), how
+        assert said in (state["message"], state.get("error")), how
+
+
 @pytest.fixture
 def dead_urls(own_redis: RedisServer) -> Iterator[list[str]]:
     own_redis.freeze()
