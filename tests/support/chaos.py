@@ -1,4 +1,4 @@
-"""A TCP proxy that does harm on demand: delays, holds one message, swallows everything, cuts, refuses."""
+"""A TCP proxy that harms on demand: delays, holds one message, loses a reply, swallows everything, cuts, refuses."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ class ChaosProxy:
     def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
         self.delay_s = 0.0
         self.connections = 0
+        self.replies_lost = 0
         self.port = 0
         self._target = (host, port)
         self._hold: Hold | None = None
         self._passing = asyncio.Event()
         self._passing.set()
         self._refusing = False
+        self._losing = False
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -48,6 +50,10 @@ class ChaosProxy:
         """Hold back the next message of a client that contains a pattern, and what follows it on its connection."""
         self._hold = Hold(pattern)
         return self._hold
+
+    def lose_reply(self) -> None:
+        """Reset all connections in place of what a server sends next: it has done what it was asked, unheard."""
+        self._losing = True
 
     def black_hole(self) -> None:
         """Let nothing pass in either direction. Connections stay open, and new ones are taken."""
@@ -128,6 +134,11 @@ class ChaosProxy:
             await self._passing.wait()
             if is_client and (hold := self._hold) is not None:
                 await hold.pass_or_wait(data)
+            elif not is_client and self._losing:
+                self._losing = False
+                self.replies_lost += 1
+                self.cut()
+                return
             elif not is_client and self.delay_s:
                 await asyncio.sleep(self.delay_s)
             sink.write(data)
