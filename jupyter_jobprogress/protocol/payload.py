@@ -25,7 +25,7 @@ REPR_CHARACTERS: Final = 200
 _MARK: Final = "…"
 _NEWLINE: Final = re.compile("\r\n?")
 # Lone surrogates have no UTF-8; other control characters reorder or blank what a terminal shows.
-_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _VALUES: Final = limits.STATE_BYTES
 """Most values read from one payload: each takes two bytes or more, so that beyond it the payload is dropped anyway."""
 

@@ -75,6 +75,7 @@ class Scalar:
         ("€€€€", 9, "€€…"),
         ("a\ud800b", 10, "a�b"),
         ("nul\x00 bell\x07 esc\x1b", 40, "nul� bell� esc�"),
+        ("csi\x9b osc\x9d", 40, "csi� osc�"),
         ("tab\tline\nreturn\r\nend\r", 40, "tab\tline\nreturn\nend\n"),
         (None, 10, "None"),
         (Colour.RED, 10, "red"),
