@@ -1,7 +1,8 @@
-"""Joins the reporter with the notebook: shows a bar when a job starts, feeds it, and ends what a failed cell left."""
+"""Joins the reporter with where it runs: shows a bar when a job starts, feeds it, and ends what a failed cell left."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ _cells_watched = False
 def install() -> None:
     """Fill in the hooks of the reporter. Idempotent; does nothing but that."""
     display.on_start = show
+    display.on_plain_start = show_in_terminal
     display.on_track = follow_cell
 
 
@@ -43,16 +45,26 @@ def in_store(job_id: str, take: Callable[[bytes], object]) -> Callable[[], None]
     return None if settings is None else process.sender_for(settings).watch(job_id, take)
 
 
-def kernel_shell() -> Any:
-    """Return IPython's shell if this process is a kernel, else None. Imports nothing: in a kernel it is there."""
+def shell() -> Any:
+    """Return IPython's shell, in a kernel or a terminal, else None. Imports nothing: with a shell, it is there."""
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell if hasattr(shell, "kernel") else None
+    return None if ipython is None else ipython.get_ipython()
+
+
+def kernel_shell() -> Any:
+    """Return IPython's shell if this process is a kernel, else None."""
+    found = shell()
+    return found if hasattr(found, "kernel") else None
+
+
+def wanted() -> str:
+    """Return how the environment wants jobs to be shown: "off", "bar", "lines", or empty for what suits the place."""
+    return os.environ.get("JOBPROGRESS_DISPLAY", "").lower()
 
 
 def show(job: Job) -> None:
     """Display a bar for a job in the output of the running cell. Raises what the widget raises; the hook logs it."""
-    if kernel_shell() is None:
+    if kernel_shell() is None or wanted() == "off":
         return
     from IPython.display import display as display_output
 
@@ -63,18 +75,27 @@ def show(job: Job) -> None:
     _shown.append((job, bar))
 
 
+def show_in_terminal(job: Job) -> None:
+    """Show a job in the terminal or the log of a process that is no notebook."""
+    if kernel_shell() is None and wanted() != "off":
+        from jupyter_jobprogress.terminal import shown
+
+        shown.show(job, wanted())
+        watch_cells()
+
+
 def watch_cells() -> None:
     """Have ``end_cell`` called at the end of each cell from now on."""
     global _cells_watched
-    shell = kernel_shell()
-    if shell is not None and not _cells_watched:
-        shell.events.register("post_run_cell", end_cell)
+    found = shell()
+    if found is not None and not _cells_watched:
+        found.events.register("post_run_cell", end_cell)
         _cells_watched = True
 
 
 def follow_cell(job: Job) -> None:
     """Remember a job that ``track`` started in this cell: a ``for`` loop cannot tell an error from a ``break``."""
-    if kernel_shell() is not None and threading.current_thread() is threading.main_thread():
+    if shell() is not None and threading.current_thread() is threading.main_thread():
         watch_cells()
         _tracked.append(job)
 
@@ -90,6 +111,9 @@ def end_cell(result: Any) -> None:
     if output is not None:
         hear_ends()
         output.end_cell()
+    terminal = sys.modules.get("jupyter_jobprogress.terminal.shown")
+    if terminal is not None:
+        terminal.end_command()
 
 
 def hear_ends() -> None:

@@ -25,6 +25,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "JOBPROGRESS_SHARED_REDIS": "1: under a JupyterHub, use a Redis without a namespace, where all see all.",
     "JOBPROGRESS_DISABLE": "1: jobs run, report nothing and show nothing.",
     "JOBPROGRESS_PARENT": "Job of the script that a process belongs to; its bars are parts of that. run sets it.",
+    "JOBPROGRESS_DISPLAY": "off, bar or lines: how jobs show themselves. Empty: as it suits the place.",
     "JOBPROGRESS_IN_JUPYTER": "1: a Jupyter server with this extension started the process. It sets that itself.",
 }
 

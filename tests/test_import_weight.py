@@ -23,7 +23,7 @@ CLIENTS = ("redis", "websockets", "sqlite3")
             JUPYTER + CLIENTS,
         ),
         ("from jupyter_jobprogress import get_status, wait, watch", (*JUPYTER, *CLIENTS, "rich")),
-        ("from jupyter_jobprogress import Job\nwith Job('a') as job: pass\njob.wait(5)", (*JUPYTER, "redis")),
+        ("from jupyter_jobprogress import Job\nwith Job('a') as job: pass\njob.wait(5)", (*JUPYTER, "redis", "rich")),
         (
             "from jupyter_jobprogress.cli.main import parser; parser()",
             (*JUPYTER, *CLIENTS, "asyncio", "msgspec", "rich"),

@@ -17,6 +17,7 @@ LAYERS: list[set[str]] = [
     {"reporter", "server", "widget"},
     {"client", "integrations"},
     {"cli"},
+    {"terminal"},
     {"_notebook", "__main__"},
     {"__init__", "tqdm"},
 ]

@@ -32,7 +32,7 @@ def learn(job_id: str) -> None:
     model = MLPClassifier(hidden_layer_sizes=(64,), learning_rate_init=0.003, random_state=0)
     shuffle = np.random.default_rng(0)
     batches = len(seen) // _BATCH
-    with Job(job_id, title="Learn to read digits", total=_EPOCHS * batches, unit="batches") as job:
+    with Job(job_id, title="Learn to read digits", total=_EPOCHS * batches, unit="batches", display=False) as job:
         for epoch in range(1, _EPOCHS + 1):
             job.report(stage=f"epoch {epoch} of {_EPOCHS}")
             for batch in shuffle.permutation(len(seen))[: batches * _BATCH].reshape(batches, _BATCH):
@@ -48,7 +48,7 @@ def compress(job_id: str) -> None:
     root = Path(sysconfig.get_path("stdlib"))
     modules = [path for path in sorted(root.rglob("*.py")) if not _SKIPPED & set(path.relative_to(root).parts)]
     digest, packed = hashlib.sha256(), 0
-    with Job(job_id, title="How small is Python?", total=len(modules), unit="modules") as job:
+    with Job(job_id, title="How small is Python?", total=len(modules), unit="modules", display=False) as job:
         read = 0
         for path in modules:
             job.report(stage=path.relative_to(root).parts[0])

@@ -16,7 +16,7 @@ from jupyter_jobprogress.protocol.state import State
 
 _ENDED: Final = ("completed", "failed", "cancelled")
 
-_LOOKS: Final[dict[str, tuple[str, str, str, str]]] = {
+LOOKS: Final[dict[str, tuple[str, str, str, str]]] = {
     "waiting": ("…", ".", "bright_black", "Waiting for the job"),
     "queued": ("○", "o", "bright_black", "Queued"),
     "processing": ("▶", ">", "blue", "Running"),
@@ -84,7 +84,7 @@ def _condition(state: State | None, now_us: int) -> str:
 
 
 def _head(job_id: str, state: State | None, found: str, *, ascii_only: bool) -> Table:
-    sign, plain, colour, _ = _LOOKS[found]
+    sign, plain, colour, _ = LOOKS[found]
     title = Text(show.clean((state and state.title) or job_id), style="bold")
     if state is not None and found not in _ENDED and (stage := show.stage(state)):
         title.append(f"  {stage}", style="not bold bright_black")
@@ -94,11 +94,12 @@ def _head(job_id: str, state: State | None, found: str, *, ascii_only: bool) -> 
     row.add_column(ratio=3)
     row.add_column(width=5, justify="right")
     percent = "" if state is None else show.percent(state)
-    row.add_row(Text(plain if ascii_only else sign, style=colour), title, _bar(state, found, colour), Text(percent))
+    row.add_row(Text(plain if ascii_only else sign, style=colour), title, bar(state, found, colour), Text(percent))
     return row
 
 
-def _bar(state: State | None, found: str, colour: str) -> ProgressBar:
+def bar(state: State | None, found: str, colour: str) -> ProgressBar:
+    """Return the bar itself."""
     # Movement claims that somebody works: only while the job is heard of.
     unknown = state is not None and state.progress is None
     done = 1.0 if found == "completed" else 0.0 if state is None else state.progress or 0.0
@@ -113,7 +114,7 @@ def _bar(state: State | None, found: str, colour: str) -> ProgressBar:
 
 
 def _below(state: State | None, found: str, now_us: int) -> Text:
-    *_, colour, word = _LOOKS[found]
+    *_, colour, word = LOOKS[found]
     line = Text("  ", no_wrap=True, overflow="ellipsis")
     line.append(word, style=colour)
     if state is None:

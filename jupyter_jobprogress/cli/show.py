@@ -107,7 +107,8 @@ def _rate(per_s: float, unit: str) -> str:
     value, per = next(
         ((per_s * factor, name) for factor, name in ((1, "s"), (60, "min")) if per_s * factor >= 1), (per_s * 3600, "h")
     )
-    return f"{value:,.0f} {unit}/{per}" if value >= 100 else f"{value:.3g} {unit}/{per}"
+    amount = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{amount} {unit}/{per}" if unit else f"{amount}/{per}"
 
 
 def _number(value: float) -> str:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 on_start: Callable[[Job], object] | None = None
 """Called on the calling thread when a job starts that wants to be shown."""
 
+on_plain_start: Callable[[Job], object] | None = None
+"""The same, but not for the job of a bar of another library, which shows itself wherever it is no notebook."""
+
 on_track: Callable[[Job], object] | None = None
 """Called on the calling thread when ``track`` starts a job, shown or not."""
 

@@ -101,6 +101,7 @@ class Job(Reported):
             self._begin()
             if display:
                 display_hooks.call(display_hooks.on_start, self)
+                display_hooks.call(display_hooks.on_plain_start, self)
 
     @classmethod
     def join(cls, job_id: str, *, url: str | None = None, settings: Settings | None = None) -> Job:

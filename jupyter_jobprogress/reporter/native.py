@@ -36,6 +36,11 @@ def start(main: Callable[[], object], name: str) -> Thread:
     return thread
 
 
+def greenlets() -> bool:
+    """Whether the threads of this process are greenlets."""
+    return _gevent() is not None
+
+
 def _gevent() -> Any:
     """Return ``gevent.monkey`` if it has replaced threads, else None."""
     monkey = sys.modules.get("gevent.monkey")

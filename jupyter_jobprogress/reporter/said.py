@@ -27,7 +27,7 @@ class Said:
         "_attention",
         "_explicit",
         "_explicit_n",
-        "_facts_told",
+        "_fitted",
         "_id",
         "_message",
         "_metadata",
@@ -37,7 +37,6 @@ class Said:
         "_stage",
         "_stages",
         "_title",
-        "_told",
         "_total",
         "_unit",
     )
@@ -62,8 +61,8 @@ class Said:
     def _init_facts(self) -> None:
         """Set what belongs to this process and is not pickled."""
         self._once = Once()
-        self._told: tuple[object, ...] | None = None
-        self._facts_told = Facts()
+        # What was said, and what that made: one object, since the sender and the terminal look from their own threads.
+        self._fitted: tuple[tuple[object, ...], Facts] | None = None
 
     def _facts(self) -> Facts:
         """Return what is said now, made fit: the same object until something new is said."""
@@ -79,10 +78,10 @@ class Said:
             self._metrics,
             self._stages,
         )
-        if self._told is None or any(new is not old for new, old in zip(told, self._told, strict=True)):
-            self._facts_told = self._fit()
-            self._told = told
-        return self._facts_told
+        fitted = self._fitted
+        if fitted is None or any(new is not old for new, old in zip(told, fitted[0], strict=True)):
+            fitted = self._fitted = told, self._fit()
+        return fitted[1]
 
     def _fit(self) -> Facts:
         return Facts(
