@@ -75,8 +75,7 @@ class Bars:
             elif self._news:
                 self._news = False
                 self._draw()
-            if all(row.ended for row in self._rows):
-                self._finish()
+            if self._finish_if_ended():
                 self._region.let_go()
 
     def pause(self) -> None:
@@ -104,8 +103,14 @@ class Bars:
         """Draw how jobs ended before what is printed after that."""
         if any(row.behind and row.look() for row in self._rows):
             self._draw()
-            if all(row.ended for row in self._rows):
-                self._finish()
+        self._finish_if_ended()
+
+    def _finish_if_ended(self) -> bool:
+        """Finish when all have ended, but wait for the end of a line that somebody is printing."""
+        if self._region.open_line or not all(row.ended for row in self._rows):
+            return False
+        self._finish()
+        return True
 
     def _finish(self) -> None:
         self._region.finish()

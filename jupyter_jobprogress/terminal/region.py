@@ -36,7 +36,8 @@ class Region:
         self._rows = 0
         self._columns = 0
         self._drawn = False
-        self._column_0 = True
+        self.open_line = False
+        """Whether what was printed last has not ended its line, so that nothing can be drawn."""
 
     @property
     def able(self) -> bool:
@@ -67,8 +68,11 @@ class Region:
             passage.take_logging()
 
     def finish(self) -> None:
-        """Leave what is drawn to the past: what comes next is below it."""
+        """Leave what is drawn to the past: what comes next is below it. What could not be drawn is, on a new line."""
         with self.lock:
+            if self._frame and self.open_line:
+                self.open_line = False
+                self._show("\n")
             if self._drawn and not self._end:
                 self._write("\n")
             self._frame, self._drawn = "", False
@@ -100,12 +104,12 @@ class Region:
                 self._drawn = False
             written = write(text)
             if text:
-                self._column_0 = text.endswith("\n")
+                self.open_line = not text.endswith("\n")
             self._show("")
             return written
 
     def _show(self, erased: str) -> None:
-        if self._frame and self._column_0:
+        if self._frame and not self.open_line:
             self._write(erased + self._frame + self._end)
             self._drawn = True
 

@@ -67,6 +67,23 @@ with Job("train", total=3) as job:
         assert terminal.lines[-1].startswith("✓ train")
 
 
+@pytest.mark.parametrize("last", ["print('!')", ""])
+def test_a_line_that_is_printed_in_pieces_stays_whole_and_the_end_is_told_after_it(last: str, tmp_path: Path) -> None:
+    code = f"""
+print("dots", end="", flush=True)
+for n in track(range(4), title="Dots"):
+    print(".", end="", flush=True); time.sleep(0.3)
+time.sleep(0.5)
+{last}
+"""
+    with in_terminal(script(tmp_path, code)) as terminal:
+        assert terminal.end() == 0
+
+        dots, end = terminal.lines
+        assert dots.endswith("...." + "!" * bool(last))
+        assert end.startswith("✓ Dots")
+
+
 def test_what_a_child_process_writes_is_not_lost(tmp_path: Path) -> None:
     code = """
 for n in track(range(4), title="Convert"):
