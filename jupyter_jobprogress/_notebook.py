@@ -62,22 +62,32 @@ def wanted() -> str:
     return os.environ.get("JOBPROGRESS_DISPLAY", "").lower()
 
 
+def running_marimo() -> Any:
+    """Return marimo if this is a cell of it, else None. Imports nothing."""
+    marimo = sys.modules.get("marimo")
+    return marimo if marimo is not None and marimo.running_in_notebook() else None
+
+
 def show(job: Job) -> None:
     """Display a bar for a job in the output of the running cell. Raises what the widget raises; the hook logs it."""
-    if kernel_shell() is None or wanted() == "off":
+    marimo = running_marimo()
+    if (marimo is None and kernel_shell() is None) or wanted() == "off":
         return
-    from IPython.display import display as display_output
-
     from jupyter_jobprogress import JobProgress
 
     bar = JobProgress(job.id, relay=job.in_process, following=lambda _, take: job.watch(take))
+    if marimo is not None:
+        marimo.output.append(bar)
+        return
+    from IPython.display import display as display_output
+
     display_output(bar)  # type: ignore[no-untyped-call]
     _shown.append((job, bar))
 
 
 def show_in_terminal(job: Job) -> None:
     """Show a job in the terminal or the log of a process that is no notebook."""
-    if kernel_shell() is None and wanted() != "off":
+    if kernel_shell() is None and running_marimo() is None and wanted() != "off":
         from jupyter_jobprogress.terminal import shown
 
         shown.show(job, wanted())
