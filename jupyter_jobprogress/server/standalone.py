@@ -201,7 +201,8 @@ class JobProgressServer(JobProgress, JupyterApp):
 
     def tell(self, url: str, token: str, store: str, file: Path | None) -> None:
         """Print once where the server is. The only place where a token is printed, and only one made here."""
-        page = url if self.socket else f"{self.public_url or url}{f'?token={token}' if token else ''}"
+        public = f"{self.public_url.rstrip('/')}/" if self.public_url else url
+        page = url if self.socket else f"{public}{f'?token={token}' if token else ''}"
         lines = [f"Job progress is served from the store {store} at", "", f"    {page}", ""]
         if file is None:
             lines += ["Users sign in by JupyterHub.", ""]

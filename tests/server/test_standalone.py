@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import struct
@@ -148,13 +149,14 @@ async def test_a_job_in_another_process_reports_over_it(way: str, tmp_path: Path
     assert "Traceback" not in running.log.read_text()
 
 
-async def test_viewers_are_told_to_come_back_when_it_stops(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_viewers_are_told_to_come_back_when_it_stops(tmp_path: Path, by: signal.Signals) -> None:
     with serving(tmp_path) as running:
         sockets = [
             await websocket_connect(HTTPRequest(f"ws{running.url[4:]}{path}", headers=running.headers))
             for path in ("ws/jobs", "ws/jobs/a")
         ]
-        stopped = asyncio.create_task(asyncio.to_thread(running.stop, within_s=10))
+        stopped = asyncio.create_task(asyncio.to_thread(running.stop, within_s=10, by=by))
         for ws in sockets:
             async with asyncio.timeout(10):
                 while await ws.read_message() is not None:
@@ -223,10 +225,28 @@ def test_without_authentication_it_says_so_and_lets_everybody_in(tmp_path: Path)
         assert asked.code == 200
 
 
-def test_a_token_that_was_given_is_not_printed(tmp_path: Path) -> None:
-    environment = isolated_environment(tmp_path, JOBPROGRESS_SERVER_TOKEN=TOKEN)
-    with serving(tmp_path, environment=environment) as running:
+@pytest.mark.parametrize(
+    ("option", "address"),
+    [
+        ("--host=0.0.0.0", "http://127.0.0.1:{port}/?token={token}"),
+        ("--base-url=a/b", "http://127.0.0.1:{port}/a/b/?token={token}"),
+        ("--public-url=https://jobs.example.org/p", "https://jobs.example.org/p/?token={token}"),
+    ],
+)
+def test_it_prints_once_what_a_browser_can_open(tmp_path: Path, option: str, address: str) -> None:
+    with serving(tmp_path, option) as running:
+        printed = re.findall(r"http\S+", running.output.read_text())
+
+        assert printed == [address.format(port=urlsplit(running.url).port, token=running.told.token)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "arguments"), [({"JOBPROGRESS_SERVER_TOKEN": TOKEN}, []), ({}, [f"--token={TOKEN}"])]
+)
+def test_a_token_that_was_given_is_not_printed(tmp_path: Path, variable: dict[str, str], arguments: list[str]) -> None:
+    with serving(tmp_path, *arguments, environment=isolated_environment(tmp_path, **variable)) as running:
         assert running.told.token == TOKEN
+        assert asyncio.run(fetch(f"{running.url}api/jobs", headers={"Authorization": f"token {TOKEN}"})).code == 200
         assert TOKEN not in running.output.read_text() + running.log.read_text()
 
 

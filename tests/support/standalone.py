@@ -44,9 +44,9 @@ class Serving(NamedTuple):
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"token {self.told.token}"}
 
-    def stop(self, *, within_s: float = 15.0) -> int:
+    def stop(self, *, within_s: float = 15.0, by: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(by)
         return self.process.wait(within_s)
 
 
