@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+
+from tests.support.processes import end
 
 START_S = 60.0
 ADDRESS = re.compile(rb"running on http://(\S+) ")
@@ -39,13 +40,7 @@ def uvicorn_process(
             time.sleep(0.02)
         yield process, found[1].decode()
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(process)
 
 
 @asynccontextmanager

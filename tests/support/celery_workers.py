@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.support.processes import end
+
 START_S = 60.0
 ROOT = Path(__file__).parents[2]
 
@@ -47,13 +49,7 @@ def _worker(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, within_s=20)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError
 
+from tests.support.processes import server_process
 from tests.support.redis_server import free_port
 
 START_S = 60.0
@@ -36,25 +37,13 @@ async def serving(command: list[str], port: int, folder: Path, environment: Mapp
     """Run a web server until the block ends, and give its URL once it answers."""
     log = folder / "dashboard.log"
     url = f"http://127.0.0.1:{port}/"
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *command, env=dict(environment), cwd=folder, stdout=output, stderr=output
-        )
-    try:
+    arguments = [sys.executable, "-m", *command]
+    async with server_process(arguments, cwd=folder, environment=environment, log=log) as process:
         async with asyncio.timeout(START_S):
             while not await _answers(url):
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.05)
         yield url
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(15):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
 
 
 async def _answers(url: str) -> bool:

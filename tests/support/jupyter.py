@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.netutil import Resolver
 
+from tests.support.processes import server_process
+
 TOKEN = "0123456789abcdef0123456789abcdef"
 START_S = 60.0
 
@@ -96,18 +98,8 @@ async def jupyter_server(
     environment = environment or isolated_environment(folder)
     log = folder / "server.log"
     command = [str(python), "-m", "jupyter", app, "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"]
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            f"--IdentityProvider.token={TOKEN}",
-            *arguments,
-            env=dict(environment),
-            cwd=root,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
+    command += [f"--IdentityProvider.token={TOKEN}", *arguments]
+    async with server_process(command, cwd=root, environment=environment, log=log) as process:
         info = await _server_info(Path(environment["JUPYTER_RUNTIME_DIR"]), process, log)
         authority = "localhost" if info.get("sock") else f"{host}:{info['port']}"
         url = f"{scheme}://{authority}{info['base_url']}"
@@ -116,15 +108,6 @@ async def jupyter_server(
         )
         await _listening(server)
         yield server
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(15):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
 
 
 async def _listening(server: Server) -> None:

@@ -21,6 +21,7 @@ from jupyter_jobprogress.server.sockets import listen, tls
 from jupyter_jobprogress.server.standalone import JobProgressServer
 from jupyter_jobprogress.server.ticket_key import TicketKey
 from tests.support.jupyter import isolated_environment
+from tests.support.processes import end
 
 START_S = 30.0
 TOKEN = "fedcba9876543210fedcba9876543210"
@@ -71,13 +72,7 @@ def serving(
         told = msgspec.json.decode(file.read_bytes(), type=Running)
         yield Serving(process, told, file, env, output, log)
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(process)
 
 
 class Mounted(NamedTuple):
