@@ -42,8 +42,9 @@ CLIENTS = ("redis", "websockets", "sqlite3")
                 "rich",
             ),
         ),
+        ("import jupyter_jobprogress.integrations.asgi", (*JUPYTER, *CLIENTS, "fastapi", "starlette")),
     ],
-    ids=["package", "names", "reporter", "clients", "job", "command", "server"],
+    ids=["package", "names", "reporter", "clients", "job", "command", "server", "asgi"],
 )
 def test_nothing_is_loaded_that_is_not_used(script: str, absent: tuple[str, ...]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("JOBPROGRESS_URL", "REDIS_URL")}

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Muta
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from jupyter_jobprogress.errors import ForbiddenError, InvalidJobIdError, SettingsError
 from jupyter_jobprogress.protocol.codes import CloseCode
@@ -130,7 +129,7 @@ class ProgressSockets:
         """Let in pages of this site, of those that are allowed, and whoever is no page. Raises ForbiddenError."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         origin = headers.get(b"origin")
-        if not (origin is None or origin in self._origins or urlsplit(origin).netloc == headers.get(b"host")):
+        if not (origin is None or origin in self._origins or origin.partition("://")[2] == headers.get(b"host")):
             raise ForbiddenError("watch")
 
 

@@ -186,6 +186,7 @@ async def test_a_viewer_that_does_not_read_holds_up_nobody_and_gets_the_last_sta
         ("job-1", "https://app.example.org", 101),
         ("job-1", "https://evil.example.org", 403),
         ("job-1", "null", 403),
+        ("job-1", "http://[", 403),
         ("job-2", None, 403),
         ("-job", None, 403),
         ("", None, 403),
