@@ -108,7 +108,7 @@ ARGUMENTS = {
     "postfix": {"loss": 1},
     "unit_divisor": 1024,
     "write_bytes": False,
-    "lock_args": (False,),
+    "lock_args": None,  # with others, tqdm 4.70 takes its own default lock and never gives it back
     "nrows": 5,
     "colour": "red",
     "delay": 0.0,
