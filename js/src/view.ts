@@ -8,6 +8,9 @@ const AT_WORK: ReadonlySet<Card["shape"]> = new Set(["processing", "quiet", "sta
 /** Newest metrics that stand where a message would. */
 const METRICS = 3;
 
+/** How long the style sheet lets a step of the bar take. */
+const EASE_MS = 300;
+
 /** Put the style sheet of the lines into the document or shadow root of an element. */
 export const styleLines = (el: Element): void => styleRoot(el, css, "style");
 
@@ -31,6 +34,7 @@ export class CardView {
   readonly #button: HTMLElement;
   readonly #live: HTMLElement;
   #ended: boolean | null = null;
+  #movedMs = 0;
 
   /** `opened` is called when somebody opens or closes the details. */
   constructor(
@@ -118,7 +122,13 @@ export class CardView {
     attribute(this.#track, "aria-valuetext", [card.percent, card.word, card.note].filter(Boolean).join(", "));
     // A scale needs no layout, unlike a width: the browser moves the bar without looking at the page again.
     const scale = `scaleX(${unknown ? 1 : (fraction ?? 0)})`;
-    if (this.#fill.style.transform !== scale) this.#fill.style.transform = scale;
+    const { style } = this.#fill;
+    if (style.transform === scale) return;
+    // Many small steps are smooth by themselves. To ease each would keep the browser drawing between them, too.
+    const nowMs = performance.now();
+    style.transition = nowMs - this.#movedMs < EASE_MS ? "none" : "";
+    style.transform = scale;
+    this.#movedMs = nowMs;
   }
 
   #drawFacts(facts: Card["facts"]): void {
