@@ -42,7 +42,11 @@ _CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]]
         lambda value: math.isfinite(value) and value > 0,
     ),
     (("commands_per_s", "requests_per_s"), "a number above 0", lambda value: value > 0),
-    (("ping_interval_s", "first_message_s", "recheck_s"), "seconds, or 0 for none", lambda value: value >= 0),
+    (
+        ("ping_interval_s", "first_message_s", "recheck_s", "idle_socket_s"),
+        "seconds, or 0 for none",
+        lambda value: value >= 0,
+    ),
     (
         ("max_subscriptions", "max_viewers", "max_viewers_per_user", "max_ids_per_command"),
         "1 or more",
@@ -181,6 +185,9 @@ class Settings:
 
     recheck_s: float = 45.0
     """Time between two looks whether whoever opened a socket may still be there; 0 never looks."""
+
+    idle_socket_s: float = 0.0
+    """Time after which a socket is closed on whose end nothing runs; 0 never closes one for that."""
 
     database: str | None = None
     """SQLite file of the embedded store; None keeps it in memory alone."""

@@ -9,6 +9,7 @@ export const CloseCode = {
   UNAUTHORIZED: 4401,
   FORBIDDEN: 4403,
   SLOW_VIEWER: 4408,
+  IDLE: 4410,
   TOO_MANY: 4429,
 } as const;
 
@@ -19,7 +20,12 @@ export const ClientCode = {
   NO_SOCKET: 3002,
 } as const;
 
-const FINAL: ReadonlySet<number> = new Set([CloseCode.BAD_MESSAGE, CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN]);
+const FINAL: ReadonlySet<number> = new Set([
+  CloseCode.BAD_MESSAGE,
+  CloseCode.UNAUTHORIZED,
+  CloseCode.FORBIDDEN,
+  CloseCode.IDLE,
+]);
 
 /** Whether a client comes back after this close code (rule 30). Unknown codes mean that the connection broke. */
 export function retries(code: number): boolean {

@@ -267,7 +267,9 @@ export class Connection {
     const failures = lasted >= STABLE_MS ? 0 : this.#status.failures;
     this.#abandon();
     if (this.#jobs.size === 0 || !retries(code)) {
-      this.#set({ phase: "closed", code, failures: failures + 1 });
+      // The server let go of a page on which nothing runs, as the page does by itself: it rests.
+      if (code === CloseCode.IDLE) this.#set({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0 });
+      else this.#set({ phase: "closed", code, failures: failures + 1 });
       return;
     }
     this.#start("retry", backoffMs(failures, this.around.random), () => this.#connect());

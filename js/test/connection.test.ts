@@ -179,6 +179,20 @@ describe("reconnecting", () => {
     expect(FakeSocket.last.sent).toEqual([subscribe(50, "job-2", "job-1")]);
   });
 
+  test("rests where the server lets it go since nothing runs, until somebody watches", () => {
+    const connection = connect();
+    connection.watch("job-1", listen());
+    FakeSocket.last.accept();
+
+    FakeSocket.last.end(4410);
+    vi.advanceTimersByTime(600_000);
+    expect(FakeSocket.all).toHaveLength(1);
+    expect(connection.status).toMatchObject({ phase: "closed", code: ClientCode.NOTHING_WATCHED, failures: 0 });
+
+    connection.watch("job-2", listen());
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+
   test("stops where the server says that nobody is signed in, and not where it is away", async () => {
     const signedOut = vi.fn(async () => false);
     const connection = new Connection("ws://server/ws/jobs", { ...surroundings(), signedOut });

@@ -20,6 +20,7 @@ class CloseCode(IntEnum):
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
     SLOW_VIEWER = 4408
+    IDLE = 4410
     TOO_MANY = 4429
 
 

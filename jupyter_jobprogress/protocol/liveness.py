@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from jupyter_jobprogress.protocol.limits import LOST_HEARTBEATS, STALLED_HEARTBEATS
-from jupyter_jobprogress.protocol.state import Status
+from jupyter_jobprogress.protocol.state import State, Status
+
+LONG_S: Final = 3600.0
+"""Silence after which a job that promised no heartbeats is not waited for."""
 
 
 class Liveness(StrEnum):
@@ -29,3 +33,16 @@ def liveness(status: Status, *, silence_s: float, heartbeat_s: float | None) -> 
     if silence_s >= STALLED_HEARTBEATS * heartbeat_s:
         return Liveness.STALLED
     return Liveness.LIVE
+
+
+def expected(state: State, *, now_us: int) -> bool:
+    """Whether there is more to come of a job: it has not ended, and is not lost.
+
+    ``now_us`` is the store's clock. A message of the original form has no ``seq``; while the store keeps it, it counts.
+    """
+    if state.status.terminal:
+        return False
+    silence_s = 0.0 if state.seq is None else (now_us - state.seq) / 1e6
+    if not state.heartbeat_s:
+        return silence_s < LONG_S
+    return liveness(state.status, silence_s=silence_s, heartbeat_s=state.heartbeat_s) is not Liveness.LOST

@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from jupyter_server._tz import utcnow
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
-from traitlets import Bool
+from traitlets import Bool, Float
 
 from jupyter_jobprogress._version import __version__
 from jupyter_jobprogress.protocol.names import URL_PREFIX
+from jupyter_jobprogress.server.activity import Activity
 from jupyter_jobprogress.server.jupyter import JupyterDoor, in_jupyter
 from jupyter_jobprogress.server.kernels import kernel_environment
 from jupyter_jobprogress.server.routes import ROUTES
@@ -31,12 +33,26 @@ class JobProgressExtension(JobProgress, ExtensionApp):
     load_other_extensions = True
 
     _service: Service | None = None
+    _activity: Activity | None = None
     _replaced: Mapping[str, str | None] = {}
 
     kernels_report_here = Bool(
         True,
         help="Whether kernels and terminals inherit JOBPROGRESS_URL and a token for this server. False: they report "
         "where their own environment says. Default: True.",
+    ).tag(config=True)
+
+    keep_alive_while_running = Bool(
+        False,
+        help="Whether a job that runs keeps this server from being called idle, and so from being shut down or culled: "
+        "a job that reports to it, or runs on its machine, or is watched on a page of it. Default: False.",
+    ).tag(config=True)
+    keep_alive_longest_s = Float(
+        86400.0,
+        help="Longest time for which one run of a job keeps this server, in seconds. Default: 86400, one day.",
+    ).tag(config=True)
+    keep_alive_look_s = Float(
+        30.0, help="Seconds between two looks whether a job runs that keeps this server. Default: 30."
     ).tag(config=True)
 
     def _config_file_name_default(self) -> str:
@@ -62,6 +78,18 @@ class JobProgressExtension(JobProgress, ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Let many viewers come at once, and export the environment of kernels. The server listens now."""
         lengthen_queue(serverapp.http_server)
+        if self.keep_alive_while_running and self._service is not None:
+            settings = serverapp.web_app.settings
+
+            def mark() -> None:
+                # Every setting of such a name counts in ``web_app.last_activity``, which the server's own timeout asks,
+                # and jupyterhub-singleuser for what it reports to the Hub.
+                settings["jobprogress_last_activity"] = utcnow()
+
+            self._activity = Activity(
+                self._service, mark, look_s=self.keep_alive_look_s, longest_s=self.keep_alive_longest_s
+            )
+            self._activity.start()
         if not self.kernels_report_here:
             return
         if self.service_url:
@@ -79,7 +107,13 @@ class JobProgressExtension(JobProgress, ExtensionApp):
         self._replaced = {name: os.environ.get(name) for name in exported}
         os.environ.update(exported)
 
+    def current_activity(self) -> bool:
+        """Say whether a job runs for which the server is not to end itself, however short its timeout is."""
+        return self._activity is not None and self._activity.running
+
     async def stop_extension(self) -> None:
+        if self._activity is not None:
+            await self._activity.close()
         for name, value in self._replaced.items():
             if value is None:
                 os.environ.pop(name, None)

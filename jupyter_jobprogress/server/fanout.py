@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from jupyter_jobprogress.backoff import full_jitter_s
-from jupyter_jobprogress.errors import StoreError
-from jupyter_jobprogress.protocol.messages import Stored
+from jupyter_jobprogress.errors import InvalidMessageError, StoreError
+from jupyter_jobprogress.protocol.liveness import expected
+from jupyter_jobprogress.protocol.messages import Stored, decode_state
 from jupyter_jobprogress.server.metrics import Metrics, Present
 from jupyter_jobprogress.server.topic import Pace, Seat, Topic
 from jupyter_jobprogress.store.base import Health, Store
@@ -55,6 +56,20 @@ class Fanout:
     @property
     def job_count(self) -> int:
         return len(self._topics)
+
+    def watches(self, job_id: str) -> bool:
+        """Whether somebody watches a job."""
+        return job_id in self._topics
+
+    def expects(self, job_id: str) -> bool:
+        """Whether there is more to come of a job that somebody watches."""
+        topic = self._topics.get(job_id)
+        if topic is None or topic.latest is None or topic.latest.status.terminal:
+            return False
+        try:
+            return expected(decode_state(topic.latest.data), now_us=self._store.now_us())
+        except InvalidMessageError:
+            return True  # another program's, with a field that only pages pass over
 
     def enter(self, viewer: Viewer) -> None:
         """Count a viewer in, and tell it if the store is down."""

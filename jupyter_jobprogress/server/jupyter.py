@@ -59,6 +59,9 @@ async def _ask_again(handler: JupyterHandler) -> Any:
 
 
 class _Rest(APIHandler):
+    # Jobs that report, probes and pages that look are no work of a person, for which a server counts as in use.
+    _track_activity = False
+
     def finish(self, *args: Any, **kwargs: Any) -> Future[None]:
         """Finish with the Content-Type that the handler set: ``APIHandler`` writes its own over it."""
         return super().finish(*args, set_content_type=self._headers["Content-Type"], **kwargs)

@@ -9,6 +9,7 @@ from typing import Final
 from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.codes import CloseCode
 from jupyter_jobprogress.server.grants import Grant
+from jupyter_jobprogress.server.idle import Idlers
 from jupyter_jobprogress.server.keeper import TICK_S, Keeper, Rota
 from jupyter_jobprogress.server.limits import Door
 from jupyter_jobprogress.server.mailbox import Outlet
@@ -50,6 +51,7 @@ class Service:
         self._complained_s = -COMPLAIN_EVERY_S
         self._pings = Rota(settings.ping_interval_s, Session.ping)
         self._probes = Rota(PROBE_S, Session.probe)
+        self._idlers = Idlers(settings.idle_socket_s)
         self._first = Rota(settings.first_message_s, Session.silent, repeats=False)
         period_s = min(TICK_S, settings.ping_interval_s or TICK_S)
         self._keeper = Keeper(self._tick, self.metrics.loop_lag, period_s=period_s)
@@ -101,6 +103,7 @@ class Service:
         now_s = asyncio.get_running_loop().time()
         self._pings.add(session, now_s)
         self._probes.add(session, now_s)
+        self._idlers.add(session, now_s)
         self._watchman.add(session, grant, check, now_s)
         if job_id is None:
             self._first.add(session, now_s)
@@ -116,7 +119,7 @@ class Service:
         self._door.leave(who)
         tenant.sessions -= 1
         self._watchman.discard(session)
-        for rota in (self._pings, self._probes, self._first):
+        for rota in (self._pings, self._probes, self._idlers, self._first):
             rota.discard(session)
         for task in session.stop():
             self._closing.add(task)
@@ -153,5 +156,5 @@ class Service:
             task = asyncio.create_task(tenant.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        for rota in (self._pings, self._probes, self._first):
+        for rota in (self._pings, self._probes, self._idlers, self._first):
             rota.tick(now_s)

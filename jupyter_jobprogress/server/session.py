@@ -168,6 +168,11 @@ class Session:
         """Ask the peer for a sign of life."""
         self._outlet.probe()
 
+    @property
+    def busy(self) -> bool:
+        """Whether the client reports a job, or watches one of which there is more to come."""
+        return bool(self._reports) or any(map(self._fanout.expects, self._intervals_s or ()))
+
     def silent(self) -> None:
         """Close a client that has not said what it wants within ``first_message_s``."""
         self.refuse(f"no message came within {self._settings.first_message_s:g} s")
@@ -305,6 +310,7 @@ class Session:
         """Note whom to wake when this job is asked to cancel."""
         if ended or receipt.outcome is not Outcome.ACCEPTED:
             self._reporters.forget(job_id, self)
+            (self._reports or set()).discard(job_id)
         elif not self._stopped:  # meanwhile
             self._reports = self._reports or set()
             self._reports.add(job_id)

@@ -24,6 +24,7 @@ LIMITS: Final = (
     "first_message_s",
     "drain_s",
     "recheck_s",
+    "idle_socket_s",
 )
 """Traits that are fields of ``Settings`` under the same name."""
 
@@ -90,6 +91,11 @@ class JobProgress(Configurable):
         help="Seconds after which an open socket is asked again whether its user is still signed in and its ticket "
         "still good. A JupyterHub adds the 300 s for which its answers are kept. 0: never. Default: 45.",
     ).tag(config=True)
+    idle_socket_s = Float(
+        help="Seconds after which a socket is closed whose end neither watches nor reports a job that runs: a proxy "
+        "counts its pings as activity, so that a forgotten tab would keep a user's server. 0: never. Default: 0, and "
+        "1800 in a user's server of a JupyterHub."
+    ).tag(config=True)
     public_url = Unicode(
         help="URL by which jobs on other machines reach this server, for tickets; in Jupyter it ends with "
         "/jobprogress/. Empty (the default): the address by which the ticket was asked for."
@@ -98,6 +104,10 @@ class JobProgress(Configurable):
         help="File with the key that signs tickets, made where it is missing. Servers that share it accept each "
         "other's tickets. Default: jobprogress/ticket.key in Jupyter's data folder."
     ).tag(config=True)
+
+    @default("idle_socket_s")
+    def _default_idle_socket_s(self) -> float:
+        return 1800.0 if os.environ.get("JUPYTERHUB_USER") else 0.0
 
     @default("service_url")
     def _default_service_url(self) -> str:

@@ -7,6 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -38,6 +39,12 @@ from jupyter_jobprogress.store.remote_link import Link
 
 BATCH: Final = 64
 """Most jobs in one command: with the longest ids it stays below what a server takes from a viewer, 16 KiB."""
+
+LET_GO_S: Final = 1800.0
+"""Rest after a server has let go of this end, since nothing runs here, unless something is asked sooner."""
+
+DENIED_S: Final = 30.0
+"""Rest after a refusal: who is not let in knocks twice a minute at most."""
 
 _HELLO: Final = messages.encode(messages.Unsubscribe(job_ids=[]))
 """Says nothing, so that a server which waits for a first message does not close a store that wants nothing now."""
@@ -89,6 +96,7 @@ class RemoteStore(Store):
         self._owner: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._connected = asyncio.Event()
+        self._asked = asyncio.Event()
         self._closed = False
 
     @property
@@ -196,6 +204,7 @@ class RemoteStore(Store):
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._settings.deadline_s):
+                self._asked.set()
                 while self._link is None:
                     if self._denied is not None:
                         raise self._denied
@@ -248,8 +257,9 @@ class RemoteStore(Store):
         attempt = 0
         # Asked, too: a task group that ends by an error in the very turn of a cancellation swallows it (Python 3.11).
         while not self._closed:
+            link = Link(self._settings)
             try:
-                async with Link(self._settings) as link:
+                async with link:
                     attempt = 0
                     self._denied = None
                     self._link = link
@@ -258,11 +268,23 @@ class RemoteStore(Store):
                         tasks.create_task(self._read(link))
                         tasks.create_task(self._resubscribe())
             except* StoreError as group:
-                self._lost(group.exceptions[0])
+                self._lost(group.exceptions[0], let_go=link.let_go)
             attempt += 1
-            await asyncio.sleep(full_jitter_s(attempt, base_s=0.2, cap_s=5.0))
+            if link.let_go:
+                await self._until_asked()
+            elif self._denied is not None:
+                await asyncio.sleep(DENIED_S + full_jitter_s(attempt, base_s=0.2, cap_s=5.0))
+            else:
+                await asyncio.sleep(full_jitter_s(attempt, base_s=0.2, cap_s=5.0))
 
-    def _lost(self, exc: BaseException) -> None:
+    async def _until_asked(self) -> None:
+        """Wait for a command. Where a job is wanted, look again now and then: it may run one day."""
+        self._asked.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LET_GO_S if self.wanted() else None):
+                await self._asked.wait()
+
+    def _lost(self, exc: BaseException, *, let_go: bool) -> None:
         while isinstance(exc, BaseExceptionGroup):
             exc = exc.exceptions[0]
         if self._link is not None:
@@ -276,7 +298,8 @@ class RemoteStore(Store):
             self._connected.clear()
         assert isinstance(exc, StoreError)
         self._fail_pending(exc)
-        self._set_health(Health(False, getattr(exc, "reason", str(exc))))
+        if not let_go:  # which is no outage
+            self._set_health(Health(False, getattr(exc, "reason", str(exc))))
 
     async def _read(self, link: Link) -> None:
         async for data in link:

@@ -10,9 +10,10 @@ from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
+from jupyter_jobprogress.protocol.codes import CloseCode
 from jupyter_jobprogress.settings import Settings, is_loopback, mask_url
 
 HANDSHAKE_S: Final = 10.0
@@ -52,6 +53,8 @@ class Link:
         self._out: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_MESSAGES)
         self._socket: ClientConnection | None = None
         self._writer: asyncio.Task[None] | None = None
+        self.let_go = False
+        """Whether the server has let go of this end, since nothing runs on it."""
 
     def put(self, data: bytes) -> None:
         """Put a message in line.
@@ -92,8 +95,8 @@ class Link:
         try:
             while True:
                 yield await self._socket.recv(decode=False)
-        except WebSocketException:
-            return
+        except WebSocketException as exc:
+            self.let_go = isinstance(exc, ConnectionClosed) and exc.rcvd is not None and exc.rcvd.code == CloseCode.IDLE
 
     async def _write(self, socket: ClientConnection) -> None:
         try:

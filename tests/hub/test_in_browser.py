@@ -141,6 +141,7 @@ async def test_who_is_signed_out_revoked_or_deleted_is_told_so_and_does_not_come
 
         other = await pages[0].context.new_page()
         await other.goto(f"{hub.url}hub/logout")
+        await other.close()
         for token in hub.ask("hub/api/users/revoked/tokens").json["api_tokens"]:
             assert hub.ask(f"hub/api/users/revoked/tokens/{token['id']}", method="DELETE").status == 204
         hub.forget("deleted")

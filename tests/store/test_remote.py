@@ -18,7 +18,7 @@ from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health
 from jupyter_jobprogress.store.remote import RemoteStore
 from tests.support.chaos import ChaosProxy
-from tests.support.jobs import Collector, make_state
+from tests.support.jobs import Collector, eventually, make_state
 from tests.support.redis_server import free_port
 from tests.support.remote_server import remote_server
 
@@ -196,3 +196,37 @@ async def test_many_reports_at_once_get_their_own_receipts(remote: OpenRemote) -
 
         found = await store.read([f"job-{n}" for n in range(300)])
         assert {decode_state(stored.data).n for stored in found.values()} == set(range(300))
+
+
+async def test_who_is_refused_does_not_knock_again_and_again(remote: OpenRemote) -> None:
+    async with answering(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n") as (url, asked):
+        store = remote(url, token="jp1.secret.secret")
+        deadline_s = time.monotonic() + 2.0
+        while time.monotonic() < deadline_s:
+            with pytest.raises(StoreDeniedError):
+                await store.publish(make_state())
+            await asyncio.sleep(0.05)
+
+        assert len(asked) == 1
+
+
+async def test_a_server_that_lets_go_is_asked_again_when_something_is_to_be_said(remote: OpenRemote) -> None:
+    async with remote_server(Settings(idle_socket_s=0.2)) as server:
+        store, collector, health = remote(server.url), Collector(), list[Health]()
+        store.on_health = health.append
+        await store.publish(make_state(status="completed"))
+        await store.subscribe(collector).add("job-1")
+
+        async def let_go() -> bool:
+            return store._link is None
+
+        await eventually(let_go, within_s=20)
+        assert server.service.fanout.viewer_count == 0
+        assert health == []
+
+        receipt = await store.publish(make_state(), start=True)
+
+        assert receipt.run
+        assert health == []
+        await collector.until(lambda: "job-1" in collector.gapped, within_s=10)
+        assert server.service.fanout.viewer_count == 1

@@ -55,6 +55,7 @@ c.JupyterHub.load_roles = [
         "scopes": ["admin:users", "admin:servers", "admin:groups", "tokens", "access:servers", "access:services"],
     }}
 ]
+c.Spawner.environment = {{"JUPYTERHUB_ACTIVITY_INTERVAL": "1"}}
 
 def with_the_extension_alone(spawner):
     if spawner.user.name.startswith("ext-"):
@@ -238,7 +239,10 @@ def running_hub(folder: Path, redis_url: str) -> Iterator[Hub]:
         api_port=free_port(),
         proxy=str(folder / "node_modules" / ".bin" / "configurable-http-proxy"),
         token=token,
-        looks=[f"--JobProgress.recheck_s={RECHECK_S}", "--HubOAuth.cache_max_age=1"],
+        looks=[
+            *(f"--JobProgress.recheck_s={RECHECK_S}", "--HubOAuth.cache_max_age=1"),
+            *("--JobProgress.keep_alive_while_running=True", "--JobProgress.keep_alive_look_s=0.2"),
+        ],
         password=password,
         home=str(folder / "home" / "{username}"),
     )
