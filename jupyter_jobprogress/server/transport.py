@@ -52,23 +52,24 @@ class Protocol(WebSocketProtocol13):
 
     async def _receive_frame_loop(self) -> None:
         assert isinstance(self.handler, Wire)
-        self.handler.read(self.frames())
+        self.handler.read(self.frames(self.handler))
 
-    def frames(self) -> Coroutine[Any, Any, None]:
+    async def frames(self, wire: Wire) -> None:
         """Read until the socket ends."""
-        return super()._receive_frame_loop()
-
-    async def _receive_frame(self) -> None:
-        await super()._receive_frame()
-        wire = self.handler
-        assert isinstance(wire, Wire)
-        if self._fragmented_message_buffer is not None:
-            wire.on_fragment()
-        if wire.idle_talk:
-            # A message is handled in a task, and others have their turn. Of these frames as many as have come
-            # would be read in one go: 200 by Tornado 6.6, and without end before.
-            wire.idle_talk = False
-            await asyncio.sleep(0)
+        try:
+            while not self.client_terminated:
+                await self._receive_frame()
+                if self._fragmented_message_buffer is not None:
+                    wire.on_fragment()
+                if wire.idle_talk:
+                    # A message is handled in a task, and others have their turn. Of these frames as many as have
+                    # come would be read in one go: Tornado's own loop takes 200 since 6.6, and all before.
+                    wire.idle_talk = False
+                    await asyncio.sleep(0)
+        except StreamClosedError:
+            self._abort()
+        finally:
+            wire.on_ws_connection_close(self.close_code, self.close_reason)
 
 
 class Wire(Outlet):
@@ -325,7 +326,7 @@ def welcome(stream: IOStream, answer: bytes, *, service: Service, grant: Grant, 
 
 async def _serve(wire: Wire, protocol: Protocol) -> None:
     await wire.greet()
-    await protocol.frames()
+    await protocol.frames(wire)
 
 
 def _most_bytes(service: Service, grant: Grant, job_id: str | None) -> int:
