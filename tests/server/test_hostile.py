@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ import websockets
 from jupyter_server.serverapp import ServerApp
 
 from benchmarks.cores import forget_peak, peak_kib
-from benchmarks.hostile import CROWD, CUT, Attacked
+from benchmarks.hostile import CROWD, CUT, SIZE, Attacked, never_reads
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.store.redis_pool import COMMAND_CONNECTIONS
 from tests.server.test_limits import HEADERS
@@ -40,7 +40,6 @@ LIMITS: dict[str, float] = {"drain_s": 1.0, "first_message_s": 1.0, "requests_pe
 """Lowered, so that nobody has to wait; the others are the defaults."""
 
 ENDINGS: dict[str, set[int]] = {
-    "never_reads": {4408, CUT},
     "floods_pings": {4429, CUT},
     "floods_pings_and_never_reads": {CUT},
     "floods_pongs": {4429, CUT},
@@ -65,25 +64,40 @@ class Place:
     headers: Mapping[str, str]
     redis: RedisServer
 
-    async def attack(self, *kinds: str, seconds: float = 4.0) -> Attacked:
+    async def attack(self, *kinds: str) -> Attacked:
+        """Let attackers do their worst until the server has ended it with each of them, at most 30 s."""
+        async with self._attackers(kinds) as process:
+            output, _ = await process.communicate()
+            assert process.returncode == 0
+            return msgspec.json.decode(output, type=Attacked)
+
+    async def stall(self) -> None:
+        """Let viewers who never read stay until the server has dropped all of them."""
+        count = CROWD[never_reads]
+
+        async def dropped() -> bool:
+            return self.service.metrics.counts.dropped == count
+
+        async with self._attackers(["never_reads"]):
+            await eventually(dropped, within_s=30)
+
+    @asynccontextmanager
+    async def _attackers(self, kinds: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
         parts = urlsplit(self.url)
-        arguments = [f"--port={parts.port}", f"--path={parts.path}", "--heavy=heavy", f"--seconds={seconds}"]
-        headers = "".join(f"{name}: {value}\\r\\n" for name, value in self.headers.items())
+        arguments = [f"--port={parts.port}", f"--path={parts.path}", "--heavy=heavy", "--seconds=30"]
+        arguments += ["--headers=" + "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "benchmarks.hostile", *arguments, "--headers=-", "--kinds", *kinds),
+            *("-m", "benchmarks.hostile", *arguments, "--kinds", *kinds),
             cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            output, _ = await process.communicate(headers.encode() + b"\n")
+            yield process
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
-        assert process.returncode == 0
-        return msgspec.json.decode(output, type=Attacked)
+            await process.communicate()
 
     async def held(self) -> dict[str, int]:
         """Return what the server holds now, of everything that attackers may leave behind."""
@@ -153,8 +167,8 @@ class Healthy:
 
 
 @asynccontextmanager
-async def besieged(place: Place, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Callable[..., Any]]:
-    """Attack in the block by what is yielded; at its end nobody has felt it, and nothing is left."""
+async def besieged(place: Place, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """Attack in the block; at its end nobody has felt it, each attacker has had a line at most, and nothing is left."""
     caplog.set_level(logging.INFO)
     async with Healthy(place) as healthy:
         # The store opens its few connections when it needs them, and keeps them.
@@ -164,13 +178,7 @@ async def besieged(place: Place, caplog: pytest.LogCaptureFixture) -> AsyncItera
         healthy.lags_ms.clear()
         resident_kib = forget_peak(os.getpid())
 
-        attacks: list[Attacked] = []
-
-        async def attack(*kinds: str) -> Attacked:
-            attacks.append(await place.attack(*kinds))
-            return attacks[-1]
-
-        yield attack
+        yield
 
         growth_kib = (peak_kib(os.getpid()) or 0.0) - (resident_kib or 0.0)
         lags_ms = sorted(healthy.lags_ms)
@@ -190,8 +198,13 @@ async def besieged(place: Place, caplog: pytest.LogCaptureFixture) -> AsyncItera
     assert growth_kib <= 10 * 1024
     assert lags_ms[int(0.99 * len(lags_ms))] <= 50, lags_ms[-10:]
     said = [record for record in caplog.records if record.levelno >= logging.INFO]
-    assert len(said) <= sum(one.connections for one in attacks), [record.getMessage() for record in said[:10]]
     assert not [record for record in said if record.exc_info or "exception" in record.getMessage()]
+    assert len(said) <= SIZE, [record.getMessage() for record in said[:10]]
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the server's log says."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
 
 
 @asynccontextmanager
@@ -201,14 +214,26 @@ async def standalone(folder: Path, server: RedisServer) -> AsyncIterator[Place]:
         yield Place(running.service, url, HEADERS, server)
 
 
-@pytest.mark.parametrize("kind", [kind.__name__ for kind in CROWD])
+async def test_nobody_feels_viewers_who_do_not_read_and_nothing_is_left(
+    tmp_path: Path, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with standalone(tmp_path, own_redis) as place, besieged(place, caplog):
+        await place.stall()
+
+    assert len(messages(caplog)) == CROWD[never_reads]
+    assert set(messages(caplog)) == {"A viewer did not read for 1 s and is dropped."}
+
+
+@pytest.mark.parametrize("kind", ENDINGS)
 async def test_nobody_feels_one_kind_of_attacker_and_nothing_is_left(
     kind: str, tmp_path: Path, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with standalone(tmp_path, own_redis) as place, besieged(place, caplog) as attack:
-        attacked = await attack(kind)
+    async with standalone(tmp_path, own_redis) as place, besieged(place, caplog):
+        attacked = await place.attack(kind)
 
     assert set(attacked.endings[kind]) <= ENDINGS[kind], attacked.endings
+    # Those who come again and again are told of by one line a minute for all.
+    assert len(messages(caplog)) <= (1 if kind == "comes_again_and_again" else len(attacked.endings[kind]))
 
 
 class TestInJupyter:
@@ -231,10 +256,11 @@ class TestInJupyter:
         url = f"ws://127.0.0.1:{port}{jp_serverapp.base_url}jobprogress/ws/jobs"
         headers = {"Authorization": f"token {jp_serverapp.identity_provider.token}"}
         # Who floods with handshakes leaves none for the others, all of one user here.
-        kinds = [kind.__name__ for kind in CROWD if kind.__name__ != "comes_again_and_again"]
-        async with besieged(Place(service, url, headers, own_redis), caplog) as attack:
-            attacked = await attack(*kinds)
-            again = await attack("comes_again_and_again")
+        kinds = [kind for kind in ENDINGS if kind != "comes_again_and_again"]
+        place = Place(service, url, headers, own_redis)
+        async with besieged(place, caplog):
+            attacked, _ = await asyncio.gather(place.attack(*kinds), place.stall())
+            again = await place.attack("comes_again_and_again")
 
         for kind, endings in {**attacked.endings, **again.endings}.items():
-            assert set(endings) <= ENDINGS[kind] | {429}, kind
+            assert set(endings) <= ENDINGS[kind], kind
