@@ -15,11 +15,16 @@ import numpy as np
 import pytest
 
 from jupyter_jobprogress.errors import InvalidJobIdError
+from jupyter_jobprogress.protocol.messages import Outcome
 from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.reporter.composer import Composer
+from jupyter_jobprogress.reporter.facts import own_origin
 from jupyter_jobprogress.reporter.job import Job
+from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
 
 Read = Callable[[str], State]
+Until = Callable[..., None]
 
 CASES = 5000
 JOBS = 50
@@ -87,14 +92,24 @@ def odd_values() -> list[object]:
     ]
 
 
-def test_five_thousand_odd_reports_do_no_harm(settings: Settings, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+def composer(job: Job) -> Composer:
+    return Composer(job_id=job.id, started_at="", heartbeat_s=None, parent_id=None, origin=own_origin(), now_s=0.0, n=0)
+
+
+def test_five_thousand_odd_reports_do_no_harm(
+    settings: Settings, sender: Sender, read: Read, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
     choose, values = random.Random(20260101), odd_values()
+    # The largest take most of the time, and twenty of each are enough.
+    weights = [0.05 if isinstance(value, (str, list)) and len(value) > 50_000 else 1.0 for value in values]
     frames: list[bytes] = []
     jobs = [Job(f"odd-{number}", settings=settings) for number in range(JOBS)]
     stops = [job.watch(frames.append) for job in jobs]
+    composers = [composer(job) for job in jobs]
+    until(lambda: all(job.run for job in jobs))
 
     for case in range(CASES):
-        job, (a, b, c, d, e) = jobs[case % JOBS], choose.choices(values, k=5)
+        job, (a, b, c, d, e) = jobs[case % JOBS], choose.choices(values, weights, k=5)
         job.update(a)  # type: ignore[arg-type]
         job.report(stage=b, progress=c, message=d, metadata=e)  # type: ignore[arg-type]
         job.report(n=c, total=d, title=a)  # type: ignore[arg-type]
@@ -102,6 +117,9 @@ def test_five_thousand_odd_reports_do_no_harm(settings: Settings, read: Read, ca
         job.set_total(e)  # type: ignore[arg-type]
         if case % 50 == 49:
             job.stage(a, weight=b, total=c, unit=d)  # type: ignore[arg-type]
+        # The sender looks ten times a second, and would miss most of it.
+        state = composers[case % JOBS].compose(*job._words(), run=job.run, now_s=float(case), wall_s=1e9 + case)
+        assert sender.tell(state).result(20).outcome is Outcome.ACCEPTED
     for job in jobs:
         job.complete(choose.choice(values), choose.choice(values))  # type: ignore[arg-type]
 
@@ -109,7 +127,7 @@ def test_five_thousand_odd_reports_do_no_harm(settings: Settings, read: Read, ca
     for stop in stops:
         stop()
     assert all(read(job.id).status.terminal for job in jobs)
-    assert len(frames) > JOBS
+    assert len(frames) > CASES
     done = subprocess.run(
         ["node", "-e", READER], input=b"\n".join(frames), capture_output=True, timeout=60, check=False
     )
