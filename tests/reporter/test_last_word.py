@@ -25,14 +25,14 @@ BEGIN = """
 import os, signal, sys, threading, time
 from jupyter_jobprogress import Job, track
 """
-TEN_JOBS = """
+FIFTY_JOBS = """
 name = sys.argv[1]
-jobs = [Job(f"{name}-{number}", total=3) for number in range(8)]
+jobs = [Job(f"{name}-{number}", total=3) for number in range(48)]
 for job in jobs:
     job.update()
-with Job(f"{name}-8"):
+with Job(f"{name}-48"):
     pass
-for item in track(range(3), f"{name}-9"):
+for item in track(range(3), f"{name}-49"):
     if item == 1:
         break
 """
@@ -77,25 +77,26 @@ def states(server: RedisServer, namespace: str) -> dict[str, dict[str, Any]]:
     return {state["job_id"]: state for state in found}
 
 
-def test_two_hundred_of_two_hundred_are_delivered(redis_server: RedisServer, namespace: str) -> None:
+def test_two_hundred_of_two_hundred_are_delivered_of_each_way_to_end(redis_server: RedisServer, namespace: str) -> None:
     environment = environment_of(redis_server, namespace)
     names = [f"{way}.{number}" for way in WAYS for number in range(PROCESSES_OF_EACH)]
 
     def end(name: str) -> Ended:
-        return run(TEN_JOBS + WAYS[name.partition(".")[0]][0], name, **environment)
+        return run(FIFTY_JOBS + WAYS[name.partition(".")[0]][0], name, **environment)
 
     with ThreadPoolExecutor(3) as pool:
         ended = dict(zip(names, pool.map(end, names), strict=True))
 
     found = states(redis_server, namespace)
-    assert len(found) == 200
+    assert len(found) == 200 * len(WAYS)
     for name, (code, _, err, _) in ended.items():
         _, expected_code, status = WAYS[name.partition(".")[0]]
         assert code == expected_code, err
-        assert {found[f"{name}-{number}"]["status"] for number in range(8)} == {status}
-        assert found[f"{name}-8"]["status"] == "completed"
+        assert {found[f"{name}-{number}"]["status"] for number in range(48)} == {status}
+        assert found[f"{name}-48"]["status"] == "completed"
         # Left by a break, which the error that ended the process had nothing to do with.
-        assert (found[f"{name}-9"]["status"], found[f"{name}-9"]["message"]) == ("completed", "Stopped at 1 of 3")
+        left = found[f"{name}-49"]
+        assert (left["status"], left["message"]) == ("completed", "Stopped at 1 of 3")
 
 
 TWICE = """for number in range(2):
@@ -270,7 +271,9 @@ def test_sigterm_says_the_last_word_and_then_does_what_it_did(
     assert (state["status"], state["message"]) == ("cancelled", "Terminated")
 
 
-def test_a_kernel_says_the_last_words_of_its_jobs(redis_server: RedisServer, namespace: str) -> None:
+def test_a_kernel_says_the_last_words_of_two_hundred_jobs_of_each_way_to_end(
+    redis_server: RedisServer, namespace: str
+) -> None:
     kept = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name and name != "REDIS_URL"}
     environment = kept | {"PYTHONPATH": str(REPOSITORY)} | environment_of(redis_server, namespace)
     manager, client = start_new_kernel(env=environment)
@@ -284,15 +287,17 @@ def test_a_kernel_says_the_last_words_of_its_jobs(redis_server: RedisServer, nam
 
     try:
         cell(
-            "import time\nfrom jupyter_jobprogress import Job, track\n"
-            "with Job('in-with', display=False):\n for item in track(range(9), 'in-track', display=False):\n"
+            "import time\nfrom contextlib import ExitStack\nfrom jupyter_jobprogress import Job, track\n"
+            "with ExitStack() as blocks:\n"
+            " jobs = [blocks.enter_context(Job(f'in-with-{n}', display=False)) for n in range(199)]\n"
+            " for item in track(range(9), 'in-track', display=False):\n"
             "  print('ready', flush=True); time.sleep(20)",
             interrupt=True,
         )
-        cell("jobs = [Job(f'restarted-{n}', display=False) for n in range(5)]")
+        cell("jobs = [Job(f'restarted-{n}', display=False) for n in range(200)]")
         manager.restart_kernel(now=False)
         client.wait_for_ready(timeout=30)
-        cell("from jupyter_jobprogress import Job\njobs = [Job(f'shut-{n}', display=False) for n in range(5)]")
+        cell("from jupyter_jobprogress import Job\njobs = [Job(f'shut-{n}', display=False) for n in range(200)]")
         manager.shutdown_kernel(now=False)
     finally:
         client.stop_channels()
@@ -301,5 +306,5 @@ def test_a_kernel_says_the_last_words_of_its_jobs(redis_server: RedisServer, nam
         manager.cleanup_resources()
 
     found = states(redis_server, namespace)
-    assert len(found) == 12
+    assert len(found) == 600
     assert {state["status"] for state in found.values()} == {"cancelled"}
