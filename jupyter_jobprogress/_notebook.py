@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_jobprogress.reporter import display, process
@@ -36,6 +36,7 @@ def install_widget() -> None:
     from jupyter_jobprogress.widget import follow, output
 
     follow.in_store = in_store
+    follow.all_in_store = all_in_store
     output.on_display = watch_cells
 
 
@@ -43,6 +44,12 @@ def in_store(job_id: str, take: Callable[[bytes], object]) -> Callable[[], None]
     """Follow a job in the store that the environment names, over the connection that the jobs of this process have."""
     settings = destination(None)
     return None if settings is None else process.sender_for(settings).watch(job_id, take)
+
+
+def all_in_store(take: Callable[[Mapping[str, bytes]], object]) -> Callable[[], None] | None:
+    """Follow all jobs in that store."""
+    settings = destination(None)
+    return None if settings is None else process.sender_for(settings).watch_all(take)
 
 
 def shell() -> Any:

@@ -63,7 +63,10 @@ export class Board {
 
   /** Take states that the kernel has just sent. */
   relay(states: States): void {
-    for (const [jobId, state] of Object.entries(states)) this.#jobs.get(jobId)?.job.relay(state);
+    for (const [jobId, state] of Object.entries(states)) {
+      this.#jobs.get(jobId)?.job.relay(state);
+      this.#table?.relay?.(state);
+    }
   }
 
   /** What may be kept of each job, in their order. */
@@ -138,7 +141,9 @@ export class Board {
     if (this.#table !== null) return;
     try {
       const bundle = await loadLive();
-      this.#table ??= bundle.table(this.doc, this.source, filter, (jobId) => this.show([jobId], {}));
+      this.#table ??= bundle.table(this.doc, this.source, filter, (jobId, state) =>
+        this.show([jobId], { [jobId]: state }),
+      );
       this.el.prepend(this.#table.el);
       this.#table.draw();
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { Card, Parts } from "./describe";
 import type { Job, Source } from "./job";
-import type { Filter } from "./protocol";
+import type { Filter, State } from "./protocol";
 import type { Snapshot } from "./snapshot";
 
 /** Something that a card or a board opens. */
@@ -8,6 +8,8 @@ export interface Panel {
   readonly el: HTMLElement;
   draw(): void;
   dispose(): void;
+  /** Take a state that the kernel has sent. */
+  relay?(state: State): void;
 }
 
 /** The jobs that are parts of another. */
@@ -34,7 +36,7 @@ export interface Live {
   chooseSource(doc: Document, url: string, inKernel: boolean): Promise<Source>;
   snapshot(doc: Document, cards: readonly Card[]): Snapshot;
   /** `open` shows the bar of one job. */
-  table(doc: Document, source: Source, filter: Filter, open: (jobId: string) => void): Panel;
+  table(doc: Document, source: Source, filter: Filter, open: (jobId: string, state: State) => void): Panel;
   family(source: Source, changed: () => void): Family;
   /** Tell somebody who asked for it that a job has ended. */
   tell(doc: Document, jobId: string, card: Card): void;

@@ -22,7 +22,7 @@ from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter.pace import Pace
 from jupyter_jobprogress.settings import Settings, mask_url
-from jupyter_jobprogress.store.base import Health, Listener, Store, Subscription
+from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
 
 BACKOFF_CAP_S: Final = 10.0
 DENIED_RETRY_S: Final = 60.0
@@ -145,6 +145,10 @@ class Link:
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
         """Read states through the store. Raises StoreError, which is no outage of its own."""
         return await self._guard(self.store().read(job_ids))
+
+    async def list(self, *, limit: int, after: int | None) -> Page:
+        """Page through all jobs of the store. Raises StoreError, which is no outage of its own."""
+        return await self._guard(self.store().list(limit=limit, after=after))
 
     def subscribe(self, listener: Listener) -> Subscription:
         """Make a subscription of the store. Raises StoreError."""

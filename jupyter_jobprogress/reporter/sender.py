@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from jupyter_jobprogress.reporter import native
 from jupyter_jobprogress.reporter.carrier import Carrier
 from jupyter_jobprogress.reporter.courier import Courier, resolve
 from jupyter_jobprogress.reporter.link import Connect, Link
-from jupyter_jobprogress.reporter.watch import Watch
+from jupyter_jobprogress.reporter.watch import Listing, Watch
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect as connect_store
 
@@ -126,10 +126,17 @@ class Sender:
 
     def watch(self, job_id: str, callback: Callable[[bytes], object]) -> Callable[[], None]:
         """Call back with each newer state of a job, in this sender's thread. Returns the function that stops it."""
+        return self._follow(Watch(job_id, callback))
+
+    def watch_all(self, callback: Callable[[Mapping[str, bytes]], object]) -> Callable[[], None]:
+        """Call back with newer states of all jobs of the store, every two seconds, as ``watch`` does for one."""
+        return self._follow(Listing(callback))
+
+    def _follow(self, watch: Watch | Listing) -> Callable[[], None]:
         tasks: list[asyncio.Task[None]] = []
 
         def begin() -> None:
-            task = asyncio.get_running_loop().create_task(Watch(job_id, callback).run(self._link))
+            task = asyncio.get_running_loop().create_task(watch.run(self._link))
             tasks.append(task)
             self._watches.add(task)
             task.add_done_callback(self._watches.discard)

@@ -1,15 +1,23 @@
-"""Follow a job through a store from another thread: the seam for a kernel that feeds its own bar."""
+"""Follow jobs through a store from another thread: the seam for a kernel that feeds its own bars."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from jupyter_jobprogress.backoff import full_jitter_s
 from jupyter_jobprogress.errors import ProtocolError, StoreDeniedError, StoreError
 from jupyter_jobprogress.protocol.messages import Stored, newer
 from jupyter_jobprogress.reporter.link import DENIED_RETRY_S, Link
+
+LIST_S: Final = 2.0
+"""Time between two looks at the list of all jobs, as a page has it that asks its server."""
+
+LIST_PAGE: Final = 200
+LIST_MOST: Final = 2000
+"""Jobs that are followed at most, the newest."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,3 +73,44 @@ class Watch:
                 await self._stale.wait()
         finally:
             await subscription.close()
+
+
+class Listing:
+    """Calls back with the newer states of all jobs, by their ids, in the sender's thread."""
+
+    def __init__(self, callback: Callable[[Mapping[str, bytes]], object]) -> None:
+        self._callback = callback
+        self._newest = 0
+
+    async def run(self, link: Link) -> None:
+        """Look again and again, until cancelled. What the store does not say now it says later."""
+        failures = 0
+        while True:
+            try:
+                if found := await self._look(link):
+                    self._callback(found)
+                failures = 0
+            except StoreDeniedError as exc:
+                _log.debug("The jobs are not listed: %s", exc)
+                await asyncio.sleep(DENIED_RETRY_S)
+            except StoreError as exc:
+                failures += 1
+                _log.debug("The jobs are not listed: %s", exc)
+                await asyncio.sleep(full_jitter_s(failures, cap_s=10.0))
+            except Exception:  # noqa: BLE001 — outermost line of a callback
+                _log.exception("Who lists all jobs failed")
+            await asyncio.sleep(LIST_S)
+
+    async def _look(self, link: Link) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        newest, after, seen = self._newest, None, 0
+        while True:
+            page = await link.list(limit=LIST_PAGE, after=after)
+            fresh = [stored for stored in page.jobs if stored.seq is None or stored.seq > newest]
+            found.update({stored.job_id: stored.data for stored in fresh})
+            self._newest = max([self._newest, *(stored.seq or 0 for stored in fresh)])
+            seen += len(page.jobs)
+            after = page.next
+            # The list runs from the newest to the oldest: what follows is known.
+            if after is None or len(fresh) < len(page.jobs) or seen >= LIST_MOST:
+                return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 Take = Callable[[bytes], object]
 """Called in any thread with each newer state of a job, as the bytes of one JSON object. Must not block or raise."""
@@ -12,3 +12,9 @@ Follow = Callable[[str, Take], Callable[[], None] | None]
 
 in_store: Follow | None = None
 """Follows jobs in the store that the environment names; None outside of a notebook's package."""
+
+FollowAll = Callable[[Callable[[Mapping[str, bytes]], object]], Callable[[], None] | None]
+"""Follows all jobs as ``Follow`` follows one: calls back with newer states by their ids, every other second."""
+
+all_in_store: FollowAll | None = None
+"""Follows all jobs in that store."""

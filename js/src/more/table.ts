@@ -20,6 +20,12 @@ const POLL_MS = 2_000;
 const WHOLE_ROUNDS = 30;
 const PAGE = 200;
 const INTERVAL_MS = 500;
+/** What is said while nothing was heard from where the states come. */
+const UNHEARD = {
+  server: "",
+  relay: "no jobs yet",
+  saved: "neither a server nor a kernel is here",
+} as const;
 const WATCHED_AFTER_MS = 300;
 
 /** A live table of all jobs. Only rows in sight exist, so that thousands cost what thirty cost. */
@@ -35,7 +41,7 @@ export class Table implements Panel {
   #order: Order = { column: "Status", down: false };
   #picked: Row[] = [];
   #round = 0;
-  #problem = "";
+  #problem: string;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watching: ReturnType<typeof setTimeout> | undefined;
   #picking: ReturnType<typeof setTimeout> | undefined;
@@ -45,9 +51,10 @@ export class Table implements Panel {
     private readonly doc: Document,
     private readonly source: Source,
     filter: Filter,
-    private readonly open: (jobId: string) => void,
+    private readonly open: (jobId: string, state: State) => void,
   ) {
     this.#filter = filter;
+    this.#problem = UNHEARD[source.kind];
     this.el = make(doc, "table");
     const bar = make(doc, "filter", this.el);
     const text = make(doc, "text", bar, "input") as HTMLInputElement;
@@ -77,7 +84,15 @@ export class Table implements Panel {
 
   /** Take a state that did not come from a server. */
   add(state: State): void {
+    this.#problem = "";
     this.#rows.take(state, this.#nowUs());
+  }
+
+  /** Take a state that the kernel has sent: it does the asking. */
+  relay(state: State): void {
+    if (this.source.kind === "relay" && state.seq !== undefined) this.source.clock.atLeast(state.seq);
+    this.add(state);
+    this.#picking ??= setTimeout(this.#pickSoon, INTERVAL_MS);
   }
 
   draw(): void {
@@ -133,7 +148,7 @@ export class Table implements Panel {
   async #poll(): Promise<void> {
     try {
       await this.#read();
-      this.#problem = "";
+      if (this.source.kind === "server") this.#problem = "";
     } catch (error) {
       this.#problem = `not up to date: ${error instanceof Error ? error.message : error}`;
     }
@@ -210,7 +225,10 @@ export class Table implements Panel {
     const link = make(this.doc, "link", cell(row, 1), "button");
     link.setAttribute("type", "button");
     link.dir = "auto";
-    link.addEventListener("click", () => row.dataset.job && this.open(row.dataset.job));
+    link.addEventListener("click", () => {
+      const picked = this.#picked.find(({ jobId }) => jobId === row.dataset.job);
+      if (picked) this.open(picked.jobId, picked.known.state);
+    });
     make(this.doc, "fill", make(this.doc, "track", cell(row, 2)));
     return row;
   }
