@@ -33,9 +33,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 MayWatch = Callable[[Scope, str], bool | Awaitable[bool]]
 
-DRAIN_S: Final = 15.0
-"""A viewer for whom the ASGI server takes nothing in this time is dropped."""
-
 GOODBYE_S: Final = 2.0
 """Longest wait for viewers to be told that the application stops."""
 
@@ -110,7 +107,7 @@ class ProgressSockets:
             await send({"type": "websocket.close", "code": 1008})  # not accepted: a browser sees the status 403
             return
         await send({"type": "websocket.accept"})
-        viewer = _Viewer(send)
+        viewer = _Viewer(send, drain_s=self._settings.drain_s)
         viewer.session = service.open_session(grant=_WATCH, outlet=viewer, who=who, job_id=job_id, check=check)
         service.sockets.add(viewer)
         reading = asyncio.create_task(viewer.read(receive))
@@ -134,10 +131,11 @@ class ProgressSockets:
 
 
 class _Viewer(Outlet):
-    """A socket of the ASGI server, written to by the task that serves it: one send at a time."""
+    """A socket of the ASGI server, written to by the task that serves it: one send at a time, in ``drain_s`` each."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, drain_s: float) -> None:
         self._send = send
+        self._drain_s = drain_s
         self._frames: bytes | None = None
         self._end: Message | None = None
         self._gone = False
@@ -183,12 +181,12 @@ class _Viewer(Outlet):
             if self._end is not None and not self._gone:
                 await self._pass(self._end)
         except TimeoutError:
-            _log.info("A viewer did not read for %g s and is dropped.", DRAIN_S)
+            _log.info("A viewer did not read for %g s and is dropped.", self._drain_s)
         except Exception as exc:  # noqa: BLE001 — the peer has gone, which every server and framework says its own way
             _log.debug("A viewer has gone: %r", exc)
         finally:
             self._gone = True
 
     async def _pass(self, message: Message) -> None:
-        async with asyncio.timeout(DRAIN_S):
+        async with asyncio.timeout(self._drain_s):
             await self._send(message)

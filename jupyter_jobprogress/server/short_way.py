@@ -72,7 +72,9 @@ class ShortWay(HTTPServer):
         if upgrade.origin is not None and not door.knows_origin(upgrade.origin, upgrade.host):
             return False
         if upgrade.authorization is not None:
-            return door.knows_token(door.token_in(upgrade.authorization))
+            # Another thing than a token, a ticket for one, is judged by the handlers, even where no token is asked for.
+            token = door.token_in(upgrade.authorization)
+            return token is not None and door.knows_token(token)
         return door.knows_token(None) or door.knows_cookie(door.cookie_in(upgrade.cookie or ""))
 
     def _let_in(self, upgrade: Upgrade, stream: IOStream, who: str) -> None:

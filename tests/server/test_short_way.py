@@ -141,8 +141,10 @@ async def test_no_token_is_asked_for_where_there_is_none(tmp_path: Path) -> None
 
         assert (await answer(port_of(server), request("/ws/jobs"))).startswith(ACCEPTED)
         assert (await answer(port_of(server), request("/ws/jobs", Host="evil.example"))).startswith(b"HTTP/1.1 403 ")
+        forged = request("/ws/jobs/job-1", Authorization="JobProgress forged")
+        assert (await answer(port_of(server), forged)).startswith(b"HTTP/1.1 401 ")
 
-    assert len(handled) == 1
+    assert len(handled) == 2
 
 
 async def test_one_request_too_many_is_answered_by_429_and_counted_once(tmp_path: Path) -> None:
