@@ -3,10 +3,11 @@
 import asyncio
 import time
 import uuid
+from contextlib import suppress
 
 from fastapi import BackgroundTasks, FastAPI
 
-from jupyter_jobprogress import Job, ProgressReporter
+from jupyter_jobprogress import Job, JobCancelled, ProgressReporter
 from jupyter_jobprogress.integrations.asgi import ProgressSockets
 
 sockets = ProgressSockets()  # of the jobs at REDIS_URL, where the tasks below report them
@@ -29,7 +30,7 @@ async def render(job_id: str, frames: int) -> None:
 
 def count(job_id: str, total: int) -> None:
     """Work in a thread of the application. The job ends with its block, also by an error or a wish to cancel it."""
-    with Job(job_id, total=total, unit="sheep") as job:
+    with suppress(JobCancelled), Job(job_id, total=total, unit="sheep") as job:
         for _ in range(total):
             time.sleep(0.05)
             job.update()

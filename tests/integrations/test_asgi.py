@@ -86,8 +86,8 @@ async def closed(socket: ClientConnection) -> int | None:
             return None if exc.rcvd is None else exc.rcvd.code
 
 
-async def create(authority: str, kind: str) -> dict[str, Any]:
-    answer = await fetch(f"http://{authority}/jobs/{kind}?amount=20", method="POST")
+async def create(authority: str, kind: str, *, amount: int = 20) -> dict[str, Any]:
+    answer = await fetch(f"http://{authority}/jobs/{kind}?amount={amount}", method="POST")
     assert answer.code == 200, answer.body
     created: dict[str, Any] = json.loads(answer.body)
     return created
@@ -102,7 +102,7 @@ async def test_the_sample_runs_beside_the_server_and_the_original_client_follows
 ) -> None:
     environment = isolated_environment(tmp_path, REDIS_URL=own_redis.url)
     with (
-        uvicorn_process("fastapi_app:app", folder=sample, environment=environment) as (_, authority),
+        uvicorn_process("fastapi_app:app", folder=sample, environment=environment) as (_, authority, _),
         serving(tmp_path, environment=environment) as server,
     ):
         created = [await create(authority, kind) for kind in ("render", "count")]
@@ -121,11 +121,35 @@ async def test_the_sample_runs_beside_the_server_and_the_original_client_follows
     assert [(job["status"], job["progress"]) for job in kept] == [("completed", 1), ("completed", 1)]
 
 
+async def test_a_task_of_the_sample_is_cancelled_at_the_server_beside_it(
+    sample: Path, tmp_path: Path, own_redis: RedisServer
+) -> None:
+    environment = isolated_environment(tmp_path, REDIS_URL=own_redis.url)
+    with (
+        uvicorn_process("fastapi_app:app", folder=sample, environment=environment) as (_, authority, log),
+        serving(tmp_path, environment=environment) as server,
+    ):
+        job = await create(authority, "count", amount=100_000)
+        async with connect(f"ws://{authority}{job['websocket_url']}") as socket:
+            while (await said(socket)).get("status") != "processing":
+                pass
+            url = f"{server.url}api/jobs/{job['job_id']}/cancel"
+            assert (await fetch(url, method="POST", headers=server.headers)).code == 202
+            while (await said(socket)).get("status") != "cancelled":
+                pass
+
+    assert "Traceback" not in log.read_text()
+
+
 async def test_a_reload_and_the_end_of_uvicorn_send_viewers_away_to_come_back(
     sample: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     environment = isolated_environment(tmp_path, REDIS_URL=redis_server.url)
-    with uvicorn_process("fastapi_app:app", "--reload", folder=sample, environment=environment) as (process, authority):
+    with uvicorn_process("fastapi_app:app", "--reload", folder=sample, environment=environment) as (
+        process,
+        authority,
+        _,
+    ):
         url = f"ws://{authority}/ws/jobs/job-1"
         async with connect(url) as socket:
             assert (await said(socket))["type"] == "connected"

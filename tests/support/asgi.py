@@ -23,8 +23,8 @@ ADDRESS = re.compile(rb"running on http://(\S+) ")
 @contextmanager
 def uvicorn_process(
     app: str, *arguments: str, folder: Path, environment: Mapping[str, str]
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Run ``uvicorn app`` in a folder on a free port, and give the process and its authority."""
+) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
+    """Run ``uvicorn app`` in a folder on a free port, and give the process, its authority and its log."""
     log = folder.parent / f"{folder.name}.uvicorn.log"
     command = [sys.executable, "-m", "uvicorn", app, "--port", "0", *arguments]
     with log.open("wb") as output:
@@ -38,7 +38,7 @@ def uvicorn_process(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline_s, log.read_text()
             time.sleep(0.02)
-        yield process, found[1].decode()
+        yield process, found[1].decode(), log
     finally:
         end(process)
 
