@@ -24,6 +24,12 @@ CLIENTS = ("redis", "websockets", "sqlite3")
         ),
         ("from jupyter_jobprogress import get_status, wait, watch", (*JUPYTER, *CLIENTS, "rich")),
         ("from jupyter_jobprogress import Job\nwith Job('a') as job: pass\njob.wait(5)", (*JUPYTER, "redis", "rich")),
+        ("import jupyter_jobprogress.tqdm", (*JUPYTER, *CLIENTS)),
+        ("import jupyter_jobprogress.integrations.celery", (*JUPYTER, *CLIENTS)),
+        (
+            "from jupyter_jobprogress.integrations.hook import install; install()",
+            (*JUPYTER, *CLIENTS, "asyncio", "msgspec", "tqdm", "jupyter_jobprogress.reporter"),
+        ),
         (
             "from jupyter_jobprogress.cli.main import parser; parser()",
             (*JUPYTER, *CLIENTS, "asyncio", "msgspec", "rich"),
@@ -44,7 +50,7 @@ CLIENTS = ("redis", "websockets", "sqlite3")
         ),
         ("import jupyter_jobprogress.integrations.asgi", (*JUPYTER, *CLIENTS, "fastapi", "starlette")),
     ],
-    ids=["package", "names", "reporter", "clients", "job", "command", "server", "asgi"],
+    ids=["package", "names", "reporter", "clients", "job", "tqdm", "celery", "hook", "command", "server", "asgi"],
 )
 def test_nothing_is_loaded_that_is_not_used(script: str, absent: tuple[str, ...]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("JOBPROGRESS_URL", "REDIS_URL")}

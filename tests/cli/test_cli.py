@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ from threading import Thread
 import pytest
 
 from jupyter_jobprogress.cli.exits import Exit
+from jupyter_jobprogress.cli.main import parser
 from jupyter_jobprogress.cli.ticket import seconds
 from jupyter_jobprogress.errors import InvalidArgumentError
 from tests.support.jupyter import isolated_environment
@@ -263,3 +265,61 @@ def test_the_page_lists_every_exit_code() -> None:
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", (DOCS / "cli.md").read_text(), re.MULTILINE)}
 
     assert documented == {int(code) for code in Exit} | {130}
+
+
+def test_the_page_names_every_command_and_every_option() -> None:
+    page = (DOCS / "cli.md").read_text()
+    (commands,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+
+    for name, command in commands.choices.items():
+        assert re.search(rf"^\| `{name}\b", page, re.MULTILINE), name
+        for action in command._actions:
+            for option in action.option_strings:
+                assert option in ("-h", "--help") or re.search(rf"(?<![\w-]){option}(?![\w-])", page), (name, option)
+
+
+def test_everything_that_a_report_can_say(server: Serving) -> None:
+    done = call(
+        *(server, "report", "full", "--start", "--title=Full", "--unit=files", "--n=3", "--total=4", "--message=Words"),
+        *("--metric=loss=0.5", "--metric=accuracy=1e-3", "--status=completed", '--result={"url": "x"}', "--strict"),
+    )
+
+    state = states(server)["full"]
+    assert done.returncode == Exit.OK
+    assert state["run"] == int(done.stdout)
+    expected = {"title": "Full", "unit": "files", "n": 3, "total": 4, "status": "completed", "result": {"url": "x"}}
+    assert {name: state[name] for name in expected} == expected
+    assert state["metrics"] == {"loss": 0.5, "accuracy": 0.001}
+
+
+def test_an_older_run_is_told_that_it_is_one(server: Serving) -> None:
+    first, second = (call(server, "report", "again", "--start").stdout.strip() for _ in range(2))
+
+    late = call(server, "report", "again", f"--run={first}", "--message=late")
+    call(server, "report", "again", f"--run={second}", "--message=newest")
+
+    assert (late.returncode, "superseded" in late.stderr) == (Exit.OK, True)
+    assert states(server)["again"]["message"] == "newest"
+
+
+def test_a_list_is_for_people_and_for_programs(server: Serving) -> None:
+    call(server, "report", "listed-1", "--progress=40%", "--message=Half")
+    call(server, "report", "listed-2", "--error=Broken")
+
+    lines = call(server, "list").stdout.splitlines()
+    failed = call(server, "list", "--status=failed", "--json").stdout.splitlines()
+
+    assert lines[0].split() == ["listed-2", "failed", "Broken"]
+    assert lines[1].split() == ["listed-1", "processing", "40", "%", "Half"]
+    assert call(server, "list", "--limit=1").stdout.splitlines() == lines[:1]
+    assert json.loads(failed[0])["job_id"] == "listed-2"
+    assert {json.loads(line)["status"] for line in failed} == {"failed"}
+    assert call(server, "list", "--limit=0").returncode == Exit.USAGE
+
+
+def test_every_state_of_a_watched_job_as_json(server: Serving) -> None:
+    call(server, "report", "j", "--status=completed", "--message=Done")
+
+    (line,) = call(server, "watch", "j", "--json").stdout.splitlines()
+
+    assert (json.loads(line)["status"], json.loads(line)["message"]) == ("completed", "Done")
