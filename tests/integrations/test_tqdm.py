@@ -27,6 +27,10 @@ from jupyter_jobprogress.tqdm import tqdm as tqdm_of_ours
 from jupyter_jobprogress.tqdm import trange
 from tests.support.redis_server import RedisServer
 
+COUNT = 50_000
+RATIO = 1.5
+"""A Reporting that touches ``update`` or ``__iter__`` in Python costs more; 0.98 and 1.03 were measured."""
+
 
 @pytest.fixture(autouse=True)
 def where(redis_server: RedisServer, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +132,11 @@ def test_every_argument_of_tqdm_means_what_it_means_there() -> None:
 
     assert {name: getattr(ours, name) for name in told} == told
     assert ours.fp.getvalue() == theirs.fp.getvalue()
-    ours.close()
     theirs.close()
+    ours.close()
+    assert ours.job is not None
+    ours.job.cancel()  # or it would wait a second for the reason why the bar was left
+    assert ours.job.wait(10)
 
 
 def test_the_environment_of_tqdm_counts(redis_server: RedisServer, namespace: str) -> None:
@@ -204,25 +211,28 @@ async def test_asynchronous_bars_are_jobs(redis_server: RedisServer, namespace: 
     assert done == {"gather": ("completed", 4), "as completed": ("completed", 2), "async for": ("completed", 3)}
 
 
-def test_a_loop_costs_what_it_costs_with_tqdm() -> None:
-    count = 100_000
+def updates(make: Callable[..., Any]) -> None:
+    with make(total=COUNT, file=io.StringIO()) as bar:
+        for _ in range(COUNT):
+            bar.update()
 
-    def updates(make: Callable[..., Any]) -> None:
-        with make(total=count, file=io.StringIO()) as bar:
-            for _ in range(count):
-                bar.update()
 
-    def loop(make: Callable[..., Any]) -> None:
-        for _ in make(range(count), file=io.StringIO()):
-            pass
+def loop(make: Callable[..., Any]) -> None:
+    for _ in make(range(COUNT), file=io.StringIO()):
+        pass
 
-    for work in (updates, loop):
-        least = {tqdm_of_ours: float("inf"), tqdm.std.tqdm: float("inf")}
-        for _ in range(7):
-            for make in least:
-                begun_s = time.perf_counter()
-                work(make)
-                least[make] = min(least[make], time.perf_counter() - begun_s)
+
+@pytest.mark.parametrize("work", [updates, loop])
+def test_a_loop_costs_what_it_costs_with_tqdm(work: Callable[[Callable[..., Any]], None]) -> None:
+    least = {tqdm_of_ours: float("inf"), tqdm.std.tqdm: float("inf")}
+    # The least of many rounds, in turns and in the time of this thread alone: noise only adds.
+    for _ in range(60):
+        for make in least:
+            begun_s = time.thread_time()
+            work(make)
+            least[make] = min(least[make], time.thread_time() - begun_s)
         ratio = least[tqdm_of_ours] / least[tqdm.std.tqdm]
-        print(f"{work.__name__}: {least[tqdm_of_ours] / count * 1e9:.0f} ns, {ratio:.2f} x tqdm")
-        assert ratio < 2, work.__name__
+        if ratio < RATIO:
+            break
+    print(f"{work.__name__}: {least[tqdm_of_ours] / COUNT * 1e9:.0f} ns, {ratio:.2f} x tqdm")
+    assert ratio < RATIO
