@@ -249,10 +249,14 @@ def test_a_proxy_that_cuts_websockets(tmp_path: Path, server: Serving) -> None:
 
 
 def test_nobody_anywhere(tmp_path: Path) -> None:
-    found = doctor(isolated_environment(tmp_path))
+    nowhere = doctor(isolated_environment(tmp_path))
+    silent = doctor(isolated_environment(tmp_path, JOBPROGRESS_URL=f"http://ann:{PASSWORD}@127.0.0.1:{free_port()}/"))
+    unknown = doctor(isolated_environment(tmp_path, JOBPROGRESS_URL=f"mysql://ann:{PASSWORD}@localhost/"))
 
-    assert found.verdicts["place"] == "failed"
-    assert found.verdicts["extension"] == "ok"
+    assert nowhere.verdicts["place"] == unknown.verdicts["place"] == silent.verdicts["server"] == "failed"
+    assert nowhere.verdicts["extension"] == "ok"
+    assert "JOBPROGRESS_URL" in unknown.about("place")
+    assert "refused" in silent.about("server")
 
 
 @pytest.mark.parametrize(("encoding", "shapes"), [("utf-8", "✓✗-"), ("ascii", "+x-")])
