@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -275,3 +276,17 @@ def test_people_read_a_line_for_each_check_in_any_terminal(
     assert f"{ill} failed          store      redis://127.0.0.1" in printed
     assert f"{beside} not applicable  hub " in printed
     assert "Correct the credential" in printed
+
+
+def test_a_server_that_hangs(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            found = doctor(server.environment, secrets=(server.told.token,))
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+
+    assert found.verdicts["server"] == "failed"
+    assert "no answer within 3 s" in found.about("server")
+    assert found.verdicts["token"] == found.verdicts["websocket"] == "not applicable"
+    assert found.verdicts["extension"] == "ok"
