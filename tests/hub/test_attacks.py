@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import secrets
+import statistics
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from jupyter_jobprogress.protocol.tenants import tenant_name
 from jupyter_jobprogress.server.hub_app import OWNER_PATH
 from jupyter_jobprogress.server.routes import ROUTES
 from tests.support.hub import SERVICE, Answer, Hub, until
@@ -42,6 +47,11 @@ def test_no_route_opens_without_a_right_credential(hub: Hub, secret_job: str, fo
         "a bent ticket": {"Authorization": f"JobProgress {ticket['token'][:-3]}abc"},
         "a stale cookie": {"Cookie": "service-jobprogress=2|1:0|10:1|19:service-jobprogress|4:YWJj|abc"},
     }
+    brief = {"job_id": "secret", "actions": ["watch", "report", "cancel"], "expires_in_s": 1}
+    old = hub.ask(f"{SERVICE}api/tickets", method="POST", body=brief, token=hub.user("ann")).json["token"]
+    credentials["an expired ticket"] = {"Authorization": f"JobProgress {old}"}
+    job = f"{SERVICE}api/jobs/secret"
+    until(lambda: hub.ask(job, headers=credentials["an expired ticket"]).status == 401, within_s=10)
     if form != SERVICE:
         credentials["another user"] = {"Authorization": f"token {hub.user('bob')}"}
     for path in paths():
@@ -59,18 +69,19 @@ def _asks_to_sign_in(answer: Answer) -> bool:
     return answer.status == 200 and ("/hub/login" in answer.text or answer.text == "")
 
 
-def test_a_tickets_action_is_all_that_it_opens(hub: Hub, secret_job: str) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_a_tickets_action_is_all_that_it_opens(hub: Hub, secret_job: str, form: str) -> None:
     opened: dict[str, set[str]] = {"report": set(), "watch": set()}
     for action, found in opened.items():
         body = {"job_id": "secret", "actions": [action]}
-        ticket = hub.ask(f"{SERVICE}api/tickets", method="POST", body=body, token=hub.user("ann")).json["token"]
+        ticket = hub.ask(f"{form}api/tickets", method="POST", body=body, token=hub.user("ann")).json["token"]
         headers = {"Authorization": f"JobProgress {ticket}"}
         for path in paths():
             for method in METHODS:
                 if path.startswith("ws/") and method == "GET":
-                    status = hub.refusal(SERVICE + path, headers=headers)
+                    status = hub.refusal(form + path, headers=headers)
                 else:
-                    answer = hub.ask(SERVICE + path, method=method, headers=headers)
+                    answer = hub.ask(form + path, method=method, headers=headers)
                     status = 401 if method in ("GET", "HEAD") and _asks_to_sign_in(answer) else answer.status
                 if status != 401:
                     found.add(f"{method} {path}")
@@ -81,7 +92,7 @@ def test_a_tickets_action_is_all_that_it_opens(hub: Hub, secret_job: str) -> Non
     }
 
 
-def test_unknown_and_forbidden_look_alike_and_redis_is_not_asked(hub: Hub, secret_job: str) -> None:
+def test_unknown_and_forbidden_look_alike(hub: Hub, secret_job: str) -> None:
     bob = hub.user("bob")
     for method, path in (("GET", "api/jobs/{}"), ("DELETE", "api/jobs/{}"), ("POST", "api/jobs/{}/cancel")):
         there, nowhere = (
@@ -98,6 +109,42 @@ def test_unknown_and_forbidden_look_alike_and_redis_is_not_asked(hub: Hub, secre
     assert not socket.ask(type="cancel", job_id="secret")["found"]
     socket.close()
     assert hub.ask(f"{SERVICE}api/jobs/secret", token=hub.user("ann")).json["message"] == "for ann's eyes"
+
+
+def test_redis_is_not_asked_for_what_is_not_his(hub: Hub, secret_job: str) -> None:
+    bob, key = hub.user("bob"), (hub.folder / "data" / "jobprogress" / "tenant.key").read_bytes()
+    anns, bobs = tenant_name("ann", key), tenant_name("bob", key)
+    with hub.monitor() as asked:
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/updates")):
+            body = {"progress": 0.5} if path == "/updates" else None
+            hub.ask(f"{SERVICE}api/jobs/secret{path}", method=method, body=body, token=bob)
+        hub.ask(f"{SERVICE}user/ann/api/jobs/secret", token=bob)
+        hub.ask(f"{SERVICE}api/jobs", token=bob)
+    hub.ask(f"{SERVICE}api/jobs/secret", method="DELETE", token=bob)
+
+    commands = asked()
+    assert any(bobs in command for command in commands)
+    assert not [command for command in commands if anns in command]
+
+
+def test_how_long_an_answer_takes_does_not_tell_whether_a_job_is_there(hub: Hub, secret_job: str) -> None:
+    headers = {"Authorization": f"token {hub.user('bob')}"}
+    where = urlsplit(hub.direct)
+    connection = http.client.HTTPConnection(where.netloc, timeout=30)
+    took_s: dict[str, list[float]] = {"secret": [], "nosuch": []}
+    for _ in range(300):  # below what one user may ask in a burst
+        for job_id, times in took_s.items():
+            begin_s = time.perf_counter()
+            connection.request("GET", f"{where.path}api/jobs/{job_id}", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            times.append(time.perf_counter() - begin_s)
+            assert answer.status == 404
+    connection.close()
+
+    # In turns, so that whatever else the machine does meets both alike.
+    ratio = statistics.median(took_s["secret"]) / statistics.median(took_s["nosuch"])
+    assert 0.8 < ratio < 1.25
 
 
 def test_a_colleague_watches_and_does_no_more_until_he_leaves(hub: Hub, secret_job: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -102,6 +103,8 @@ def test_health_tells_everybody_whether_and_metrics_tell_operators_what(hub: Hub
 
     text = hub.ask(f"{SERVICE}metrics").text  # with the token of a service
     assert "jobprogress_viewers " in text
+    # The bounds of a histogram's buckets, and nothing that anybody could have chosen.
+    assert set(re.findall(r'[{,](\w+)="', text)) == {"le"}
     assert "ann" not in text
     assert "same" not in text
 

@@ -103,6 +103,16 @@ class Hub:
         """Send a command to the Redis of the service, as its administrator."""
         return self._redis.execute_command(*command, **{NEVER_DECODE: True})
 
+    @contextmanager
+    def monitor(self) -> Iterator[Callable[[], list[str]]]:
+        """Give what answers, after the block, all commands that Redis has carried out in it."""
+        mark, found = secrets.token_hex(8), list[str]()
+        with self._redis.monitor() as listening:
+            yield lambda: found
+            self.redis("ECHO", mark)
+            while mark not in (command := listening.next_command()["command"]):
+                found.append(command)
+
     def ask(
         self,
         path: str,
