@@ -34,7 +34,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def post(settings: Settings, path: str, body: bytes) -> bytes:
+def post(settings: Settings, path: str, body: bytes, *, method: str = "POST") -> bytes:
     """Send JSON to a path of a server and return the body of its answer. Blocks, ``TIMEOUT_S`` at most for each step.
 
     Raises:
@@ -44,7 +44,7 @@ def post(settings: Settings, path: str, body: bytes) -> bytes:
     label = mask_url(settings.url)
     headers = {"Authorization": f"token {settings.token}", "Content-Type": "application/json"}
     try:
-        status, answer = send(settings, "POST", path, headers, body)
+        status, answer = send(settings, method, path, headers, body)
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise StoreUnavailableError(label, f"{type(exc).__name__}: {exc}") from exc
     if status in (401, 403):

@@ -54,10 +54,11 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--json", action="store_true", help="every state, one a line")
 
     ticket = commands.add_parser("ticket", parents=[where], help="make a token for a job on another machine")
-    ticket.add_argument("job_id")
+    ticket.add_argument("job_id", nargs="?")
     ticket.add_argument("--watch", action="store_true", help="to watch, in place of reporting")
     ticket.add_argument("--prefix", action="store_true", help="for every job whose id begins so")
     ticket.add_argument("--expires", default="7d", help="s, m, h or d: 90m, 7d (default)")
+    ticket.add_argument("--revoke", metavar="ID", help="take back the ticket of this id, in place of making one")
     ticket.add_argument("--public-url", help="address of the server as the job sees it, where it is another")
 
     run = commands.add_parser("run", parents=[where], help="run a script unchanged, with its bars of tqdm as jobs")

@@ -28,6 +28,10 @@ async def command(options: Namespace) -> Exit:
     settings = find(options.url)
     if settings.url is None or settings.url.partition("://")[0] not in REMOTE_SCHEMES:
         raise SettingsError("--url", mask_url(settings.url or ""), "that of a server: a store gives no tickets")
+    if (options.job_id is None) == (options.revoke is None):
+        raise InvalidArgumentError("job_id", options.job_id, "a job's id, or --revoke with that of a ticket")
+    if options.revoke is not None:
+        return _revoke(settings, options.revoke)
     body = msgspec.json.encode(
         {
             "prefix" if options.prefix else "job_id": options.job_id,
@@ -36,12 +40,17 @@ async def command(options: Namespace) -> Exit:
         }
     )
     decode_request(body)  # raises here what the server would answer
-    answer = _ask(settings, body)
+    try:
+        answer = msgspec.json.decode(_ask(settings, "api/tickets", body), type=TicketAnswer)
+    except msgspec.MsgspecError as exc:
+        raise StoreUnavailableError(mask_url(settings.url or ""), "its answer is no ticket") from exc
     url = f"{options.public_url.rstrip('/')}/" if options.public_url else answer.url
     print(f"export JOBPROGRESS_URL={shlex.quote(url)}")
     print(f"export JOBPROGRESS_TOKEN={shlex.quote(answer.token)}")
     print(f"# until {answer.expires}; with curl:")
     print(f"# {curl(answer, options.job_id)}")
+    if answer.id:
+        print(f"# and to take it back: jupyter jobprogress ticket --revoke {answer.id}")
     if urlsplit(url).scheme.endswith("+unix") or is_loopback(urlsplit(url).hostname or ""):
         complain(
             "That address is of this machine alone. For another, add --public-url, or set public_url on the server."
@@ -64,15 +73,21 @@ def seconds(text: str) -> int:
     return int(found[1]) * _UNITS_S[found[2]]
 
 
-def _ask(settings: Settings, body: bytes) -> TicketAnswer:
+def _revoke(settings: Settings, id: str) -> Exit:
+    if re.fullmatch("[0-9a-f]{16}", id) is None:
+        raise InvalidArgumentError("--revoke", id, "the id of a ticket, 16 digits and letters, as it was printed")
+    _ask(settings, f"api/tickets/{id}", b"", method="DELETE")
+    print("No ticket of this id opens anything any more. What it has opened is closed within a minute.")
+    return Exit.OK
+
+
+def _ask(settings: Settings, path: str, body: bytes, *, method: str = "POST") -> bytes:
     denied = None
     for token in _credentials(settings):
         try:
-            return msgspec.json.decode(post(replace(settings, token=token), "api/tickets", body), type=TicketAnswer)
+            return post(replace(settings, token=token), path, body, method=method)
         except StoreDeniedError as exc:
             denied = exc
-        except msgspec.MsgspecError as exc:
-            raise StoreUnavailableError(mask_url(settings.url or ""), "its answer is no ticket") from exc
     raise denied or StoreDeniedError(
         mask_url(settings.url or ""), "only a user's token opens this, and none was found; set JOBPROGRESS_TOKEN to one"
     )

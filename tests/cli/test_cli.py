@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -178,6 +180,30 @@ def test_a_ticket_to_watch_a_prefix(server: Serving) -> None:
 
     assert call(server, "watch", "fold-1", environment=given).returncode == Exit.OK
     assert call(server, "report", "fold-1", "--strict", environment=given).returncode == Exit.DENIED
+
+
+def test_a_ticket_is_taken_back_by_its_id(server: Serving) -> None:
+    printed = call(server, "ticket", "lent").stdout
+    given, id = exports(printed), printed.rstrip().rpartition(" ")[2]
+    headers = {"Authorization": f"JobProgress {given['JOBPROGRESS_TOKEN']}"}
+
+    def status() -> int:
+        url = f"{given['JOBPROGRESS_URL']}api/jobs/lent/updates"
+        try:
+            with urlopen(Request(url, b'{"progress": 0.5}', headers)) as answer:
+                return int(answer.status)
+        except HTTPError as exc:
+            with exc:
+                return exc.code
+
+    assert status() == 200
+    assert call(server, "ticket", "--revoke", id).returncode == Exit.OK
+    assert status() == 401
+
+
+@pytest.mark.parametrize("arguments", [(), ("a", "--revoke", "0123456789abcdef"), ("--revoke", "../jobs/a")])
+def test_a_ticket_is_made_or_taken_back_and_nothing_else(server: Serving, arguments: tuple[str, ...]) -> None:
+    assert call(server, "ticket", *arguments).returncode == Exit.USAGE
 
 
 def test_a_ticket_makes_no_ticket(server: Serving) -> None:
