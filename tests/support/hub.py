@@ -96,6 +96,8 @@ class Hub:
         self.folder = folder
         self.direct = direct
         """The service without the proxy in front."""
+        self.api_url = ""
+        """The API of the Hub without the proxy in front."""
         self._tokens: dict[str, str] = {}
         self._redis = Redis.from_url(redis_url)
 
@@ -232,20 +234,38 @@ def until(condition: Callable[[], object], *, within_s: float) -> None:
         time.sleep(0.05)
 
 
+def managed_service(folder: Path, service_port: int) -> str:
+    """Return the lines of the page by which a Hub starts the service itself."""
+    as_printed = printed("A. A service of the Hub") + printed("Sharing with a group")
+    as_printed = as_printed.replace("127.0.0.1:8084", f"127.0.0.1:{service_port}")
+    as_printed = as_printed.replace(f"{service_port}/services", f"{service_port}{PREFIX}/services")
+    # The Hub gives a service the home of whoever runs it, where a test has no business.
+    return f'{as_printed}c.JupyterHub.services[-1]["environment"].update({_folders(folder)!r})\n'
+
+
+def _folders(folder: Path) -> dict[str, str]:
+    return {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+
+
 @contextmanager
-def running_hub(folder: Path, redis_url: str) -> Iterator[Hub]:
-    """Run a Hub until the block ends."""
+def running_hub(
+    folder: Path,
+    redis_url: str,
+    *,
+    config: Callable[[Path, int], str] = managed_service,
+    prefix: str = PREFIX,
+    path: str = f"{SERVICE}health",
+) -> Iterator[Hub]:
+    """Run a Hub until the block ends. ``path`` answers 200 once it is there."""
     npm = shutil.which("npm")
     assert npm is not None, "npm comes with the JavaScript tests"
     subprocess.run([npm, "install", "--prefix", folder, "--no-audit", "--no-fund", "--silent", PROXY], check=True)
     token, password, port, service_port = secrets.token_hex(16), secrets.token_hex(8), free_port(), free_port()
-    as_printed = printed("A. A service of the Hub") + printed("Sharing with a group")
-    as_printed = as_printed.replace("127.0.0.1:8084", f"127.0.0.1:{service_port}")
-    as_printed = as_printed.replace(f"{service_port}/services", f"{service_port}{PREFIX}/services")
+    hub_port = free_port()
     own = CONFIG.format(
         port=port,
-        prefix=PREFIX,
-        hub_port=free_port(),
+        prefix=prefix,
+        hub_port=hub_port,
         api_port=free_port(),
         proxy=str(folder / "node_modules" / ".bin" / "configurable-http-proxy"),
         token=token,
@@ -256,12 +276,9 @@ def running_hub(folder: Path, redis_url: str) -> Iterator[Hub]:
         password=password,
         home=str(folder / "home" / "{username}"),
     )
-    config = folder / "jupyterhub_config.py"
-    # The Hub gives a service the home of whoever runs it, where a test has no business.
-    folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    own_folders = f'c.JupyterHub.services[-1]["environment"].update({folders!r})\n'
-    config.write_text(own + as_printed + own_folders)
-    settings = Path(folders["JUPYTER_CONFIG_DIR"])
+    file = folder / "jupyterhub_config.py"
+    file.write_text(own + config(folder, service_port))
+    settings = Path(_folders(folder)["JUPYTER_CONFIG_DIR"])
     settings.mkdir()
     (settings / "jupyter_jobprogress_config.py").write_text(SETTINGS)
     keep = {name: value for name, value in os.environ.items() if "JUPYTER" not in name and "JOBPROGRESS" not in name}
@@ -272,16 +289,17 @@ def running_hub(folder: Path, redis_url: str) -> Iterator[Hub]:
     }
     with (folder / "hub.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub", "-f", config], cwd=folder, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "jupyterhub", "-f", file], cwd=folder, env=environment, stdout=log, stderr=log
         )
-        direct = f"http://127.0.0.1:{service_port}{PREFIX}/{SERVICE}"
-        hub = Hub(f"http://127.0.0.1:{port}{PREFIX}/", token, password, folder, direct, redis_url)
+        direct = f"http://127.0.0.1:{service_port}{prefix}/{SERVICE}"
+        hub = Hub(f"http://127.0.0.1:{port}{prefix}/", token, password, folder, direct, redis_url)
+        hub.api_url = f"http://127.0.0.1:{hub_port}{prefix}/hub/api"
         try:
 
             def answers() -> bool:
                 assert process.poll() is None, (folder / "hub.log").read_text()
                 try:
-                    return hub.ask("hub/api/").status == 200 and hub.ask(SERVICE + "health").status == 200
+                    return hub.ask("hub/api/").status == 200 and hub.ask(path).status == 200
                 except OSError:
                     return False
 
