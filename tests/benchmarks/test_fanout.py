@@ -73,6 +73,13 @@ def test_an_unknown_peer_is_refused_with_the_names_that_exist() -> None:
     assert "nchan" in done.stderr
 
 
+def test_what_takes_long_is_measured_only_where_it_is_asked_for() -> None:
+    help_text = " ".join(run("--help", COLUMNS="1000").stdout.split())
+
+    assert "default: all but ladder" in help_text
+    assert "out of original,c-joined,tornado,socketio,nchan; default: original" in help_text
+
+
 def _figures(cpu_us: float, neighbours: float = 0.0, limit: str = LOAD) -> Figures:
     return Figures({"cpu_us": cpu_us, "sustained_per_s": 1000 / cpu_us}, limit, neighbours)
 
