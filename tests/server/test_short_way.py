@@ -166,6 +166,23 @@ async def test_what_follows_the_request_at_once_is_read_as_frames(both: Both) ->
     assert seen.endswith(b"\x8a\x02hi")
 
 
+@pytest.mark.parametrize("at_first", [0, 1, 100])
+async def test_a_request_that_comes_late_or_in_parts_is_served(both: Both, at_first: int) -> None:
+    asked = request("/ws/jobs", **GIVEN)
+    reader, writer = await asyncio.open_connection("127.0.0.1", both.port)
+    writer.write(asked[:at_first])
+    await writer.drain()
+    # Another one meanwhile, before which the server has seen what there is of the first.
+    assert (await answer(both.port, asked)).startswith(ACCEPTED)
+
+    writer.write(asked[at_first:])
+    async with asyncio.timeout(20):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+    assert head.startswith(ACCEPTED)
+
+
 async def test_a_greeting_does_not_wait_for_a_silent_store(
     tmp_path: Path, redis_server: RedisServer, namespace: str
 ) -> None:
