@@ -6,6 +6,7 @@ Pure arithmetic. ``benchmarks/scaling.py`` measures the costs and checks the mod
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,23 +18,32 @@ PING_S: Final = 30.0
 
 MOST_PROCESSES: Final = 10_000
 
+MOST_SHARDS: Final = 500
+"""Beyond this nobody runs a Cluster; the nodes of Redis talk to each other."""
+
 
 @dataclass(frozen=True)
 class Costs:
     """CPU time in microseconds, memory in KiB, of one server process and one Redis.
 
     ``send_us`` is for a frame to one viewer, ``update_us`` for an update from Redis, however many watch it;
-    ``connect_us`` for a viewer that comes. ``publish_us`` is Redis's time for storing and pushing an update,
-    ``push_us`` for each server process that has subscribed to its job.
+    ``connect_us`` for a viewer that comes, ``subscribe_us`` and ``job_kib`` for each job that is watched, however many
+    do. ``publish_us`` is Redis's time for storing and pushing an update, ``push_us`` for each server process that has
+    subscribed to its job. In a Cluster ``relay_us`` is more on the node that takes an update, and ``bus_us`` on each
+    other node.
     """
 
     send_us: float
     update_us: float
     connect_us: float
+    subscribe_us: float
     viewer_kib: float
+    job_kib: float
     base_mib: float
     publish_us: float
     push_us: float
+    relay_us: float = 3.0
+    bus_us: float = 1.3
     frame_bytes: float = 260.0
 
 
@@ -64,7 +74,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Need:
-    """What a demand takes. Shares of a core are 0 to 1, and above 1 where one is not enough."""
+    """What a demand takes. Shares of a core are 0 to 1. ``redis_core`` is that of the busiest node."""
 
     processes: int
     core: float
@@ -76,17 +86,32 @@ class Need:
     reconnect_s: float
 
 
-def core_of(costs: Costs, demand: Demand, processes: int = 1) -> float:
-    """Return the share of its core that each of ``processes`` uses when viewers are spread evenly at random.
+def subscribed(demand: Demand, processes: int) -> float:
+    """Return how many jobs one of ``processes`` watches, when viewers are spread evenly at random.
 
-    A process gets every update of every job that one of its viewers watches. Of a job's ``w`` viewers, it has none
-    with the probability (1 - 1/processes) ** w.
+    Of a job's ``w`` viewers, a process has none with the probability (1 - 1/processes) ** w.
     """
-    watched = min(demand.viewers / demand.jobs, demand.viewers)
-    subscribed = demand.jobs * (1 - (1 - 1 / processes) ** watched) if processes > 1 else demand.jobs
+    watched = demand.viewers / demand.jobs
+    return demand.jobs * (1 - (1 - 1 / processes) ** watched) if processes > 1 else demand.jobs
+
+
+def core_of(costs: Costs, demand: Demand, processes: int = 1) -> float:
+    """Return the share of its core that each of ``processes`` uses: it gets every update of every job it watches."""
     frames_per_s = demand.frames_per_s / processes
     pings_per_s = 2 * demand.viewers / processes / PING_S
-    used_us = (frames_per_s + pings_per_s) * costs.send_us + subscribed * demand.updates_per_s * costs.update_us
+    updates_per_s = subscribed(demand, processes) * demand.updates_per_s
+    return ((frames_per_s + pings_per_s) * costs.send_us + updates_per_s * costs.update_us) / 1e6
+
+
+def redis_core_of(costs: Costs, demand: Demand, processes: int, shards: int) -> float:
+    """Return the share of its core that each node of a Redis uses, over which jobs and subscribers are spread evenly.
+
+    Classic pub/sub, which the store uses, carries every update to every node of a Cluster, subscribers or not.
+    """
+    updates_per_s = demand.jobs * demand.updates_per_s
+    pushes_per_s = processes * subscribed(demand, processes) * demand.updates_per_s
+    taken_us = costs.publish_us + (costs.relay_us if shards > 1 else 0.0)
+    used_us = updates_per_s / shards * (taken_us + (shards - 1) * costs.bus_us) + pushes_per_s / shards * costs.push_us
     return used_us / 1e6
 
 
@@ -94,30 +119,36 @@ def need(costs: Costs, demand: Demand) -> Need:
     """Return the least number of processes that stay below ``CORE``, and all that follows.
 
     Raises:
-        ValueError: no number does, because every process would get more updates than it can read.
+        ValueError: no number does, because every process, or every node of Redis, would get more updates than it can
+            read.
     """
-    low, high = 0, 1
-    while core_of(costs, demand, high) > CORE:
-        low, high = high, high * 2
-        if high > MOST_PROCESSES:
-            raise ValueError(
-                f"{demand.updates_per_s * demand.jobs:.0f} updates a second are too many for every process to read"
-            )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if core_of(costs, demand, middle) > CORE else (low, middle)
-    processes = high
-    watched = demand.viewers / demand.jobs
-    readers = processes * (1 - (1 - 1 / processes) ** watched) if processes > 1 else 1
-    redis_us = demand.jobs * demand.updates_per_s * (costs.publish_us + readers * costs.push_us)
+    what = f"{demand.updates_per_s * demand.jobs:.0f} updates a second are too many for every"
+    processes = _least(lambda count: core_of(costs, demand, count), MOST_PROCESSES, f"{what} process to read")
+    shards = _least(
+        lambda count: redis_core_of(costs, demand, processes, count), MOST_SHARDS, f"{what} node of Redis to pass on"
+    )
     each = math.ceil(demand.viewers / processes)
+    jobs = subscribed(demand, processes)
     return Need(
         processes=processes,
         core=core_of(costs, demand, processes),
         viewers_each=each,
-        memory_mib=costs.base_mib + each * costs.viewer_kib / 1024,
-        redis_core=redis_us / 1e6,
-        redis_shards=max(1, math.ceil(redis_us / 1e6 / CORE)),
+        memory_mib=costs.base_mib + (each * costs.viewer_kib + jobs * costs.job_kib) / 1024,
+        redis_core=redis_core_of(costs, demand, processes, shards),
+        redis_shards=shards,
         megabit_per_s=demand.frames_per_s * costs.frame_bytes * 8 / 1e6,
-        reconnect_s=each * costs.connect_us / 1e6,
+        reconnect_s=(each * costs.connect_us + jobs * costs.subscribe_us) / 1e6,
     )
+
+
+def _least(core: Callable[[int], float], most: int, failure: str) -> int:
+    """Return the least number at which each uses no more than ``CORE``, which falls with the number."""
+    low, high = 0, 1
+    while core(high) > CORE:
+        if high == most:
+            raise ValueError(failure)
+        low, high = high, min(high * 2, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if core(middle) > CORE else (low, middle)
+    return high

@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 import redis
 
 from benchmarks import native, servers
-from benchmarks.cores import choose_cores, pinned, usage
+from benchmarks.cores import choose_cores, memory_kib, pinned, usage
 from benchmarks.figures import table
-from benchmarks.load import Load, deliver
+from benchmarks.load import READY_S, Load, deliver
 from benchmarks.model import CORE, Costs, Demand, core_of, fit, need
 from benchmarks.peers import PEERS
 from benchmarks.rows import connect, memory
-from benchmarks.stand import Figures, Stand
+from benchmarks.stand import Figures, Impossible, Stand, window, wrong
 from jupyter_jobprogress.protocol.names import RedisNames
 
 SHARED: Final = Load(viewers=1000, rate_per_s=20, seconds=3)
@@ -40,7 +40,11 @@ CHECKS: Final = (
 )
 """Loads that the model was not fitted on."""
 
+OWN: Final = 2000
+"""Viewers of a job each, beside as many of one job: the difference is what a job costs."""
+
 SUBSCRIBERS: Final = 9
+REPORTERS: Final = 20
 UPDATES: Final = 5000
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
@@ -78,9 +82,20 @@ class Scaling:
             send_us, update_us = fit(shared_us=shared_us, alone_us=alone_us, viewers=SHARED.viewers)
             kib, base_mib = self._figures("memory", memory, "kib", "base_mib")
             connect_us = self._figure("connecting", connect, "viewer_us")
+            shared, own = (self._figures(f"watching {jobs} jobs", _watching(jobs), "us", "kib") for jobs in (1, OWN))
             self._progress("Redis")
             publish_us, push_us = self._redis_costs()
-            costs = Costs(send_us, update_us, connect_us, kib, base_mib, publish_us, push_us)
+            costs = Costs(
+                send_us=send_us,
+                update_us=update_us,
+                connect_us=connect_us,
+                subscribe_us=own[0] - shared[0],
+                viewer_kib=kib,
+                job_kib=own[1] - shared[1],
+                base_mib=base_mib,
+                publish_us=publish_us,
+                push_us=push_us,
+            )
             return costs, [self._check(costs, load) for load in CHECKS]
 
     def _check(self, costs: Costs, load: Load) -> Check:
@@ -125,18 +140,38 @@ class Scaling:
         return (after.server_s - before.server_s) * 1e6 / UPDATES
 
 
+def _watching(jobs: int) -> Callable[[Stand], Figures]:
+    """Return what measures the cost of viewers who come, each to one of so many jobs."""
+
+    def measure(stand: Stand) -> Figures:
+        before = memory_kib(stand.target.pid)
+        with window(stand) as found, stand.viewers(viewers=OWN, jobs=jobs, burst=100) as generator:
+            opened = generator.ready(READY_S)
+            stand.await_subscriptions(jobs)
+            after = memory_kib(stand.target.pid)
+        if before is None or after is None:
+            raise Impossible("this system does not tell the memory of a process")
+        values = {"us": found.server_s * 1e6 / OWN, "kib": (after - before) / OWN}
+        return Figures(values, "its core", found.neighbours, wrong(opened))
+
+    return measure
+
+
 def _publish(client: Any) -> None:
-    """Publish as RedisStore does, by its script. In pipelines: only Redis's own time counts here."""
+    """Publish as RedisStore does, by its script, from many connections at a time."""
     names, body = RedisNames(), b'{"job_id":"hot","status":"processing","message":"' + b"x" * 180 + b'"}'
     script = (resources.files("jupyter_jobprogress.store") / "publish.lua").read_text()
     digest = client.script_load(script)
     keys = (names.state("hot"), names.meta("hot"), names.history("hot"), names.index())
-    for _ in range(UPDATES // 50):
-        with client.pipeline(transaction=False) as pipeline:
-            for _ in range(50):
-                arguments = (body, "", "", "0", "0", "3600000", "604800000", names.channel("hot"), "hot")
-                pipeline.evalsha(digest, len(keys), *keys, *arguments)
-            pipeline.execute()
+    arguments = (body, "", "", "0", "0", "3600000", "604800000", names.channel("hot"), "hot")
+    connections = [client.connection_pool.get_connection() for _ in range(REPORTERS)]
+    for _ in range(UPDATES // REPORTERS):
+        for connection in connections:
+            connection.send_command("EVALSHA", digest, len(keys), *keys, *arguments)
+        for connection in connections:
+            connection.read_response()
+    for connection in connections:
+        client.connection_pool.release(connection)
 
 
 @contextmanager
@@ -172,10 +207,14 @@ def scaling_text(costs: Costs, checks: list[Check]) -> str:
             ["CPU for a frame to one viewer, us", f"{costs.send_us:.1f}"],
             ["CPU for an update, however many watch it, us", f"{costs.update_us:.1f}"],
             ["CPU for a viewer that comes, us", f"{costs.connect_us:.0f}"],
+            ["CPU to begin to watch a job, however many do, us", f"{costs.subscribe_us:.0f}"],
             ["memory of an idle viewer, KiB", f"{costs.viewer_kib:.1f}"],
+            ["memory of a job that is watched, KiB", f"{costs.job_kib:.1f}"],
             ["memory of a process without viewers, MiB", f"{costs.base_mib:.0f}"],
             ["Redis: CPU to store and push an update, us", f"{costs.publish_us:.1f}"],
-            ["Redis: CPU for each subscribed process, us", f"{costs.push_us:.2f}"],
+            ["Redis: CPU for each subscribed process, us", f"{costs.push_us:.1f}"],
+            ["a Cluster: more on the node that takes it, us (redis.md)", f"{costs.relay_us:.1f}"],
+            ["a Cluster: on each other node, us (redis.md)", f"{costs.bus_us:.1f}"],
         ],
     )
     checked = table(
@@ -190,7 +229,7 @@ def scaling_text(costs: Costs, checks: list[Check]) -> str:
             for one in checks
         ],
     )
-    head = ["computed", "viewers", "processes", "MiB each", "Redis cores", "Redis shards", "Gbit/s", "return, s"]
+    head = ["computed", "viewers", "processes", "MiB each", "Redis nodes", "core of each", "Gbit/s", "return, s"]
     lines = [_line(name, costs, viewers) for name in DEMANDS for viewers in SIZES]
     return "\n\n".join([measured, checked, f"A process is planned to use {CORE:.0%} of a core.", table(head, lines)])
 
@@ -199,14 +238,14 @@ def _line(name: str, costs: Costs, viewers: int) -> list[str]:
     try:
         found = need(costs, DEMANDS[name](viewers))
     except ValueError:
-        return [name, f"{viewers:,}", "none will do", "", "", "", "", ""]
+        return [name, f"{viewers:,}", "not as one", "", "", "", "", ""]
     return [
         name,
         f"{viewers:,}",
         f"{found.processes:,}",
         f"{found.memory_mib:,.0f}",
-        f"{found.redis_core:.2f}",
         str(found.redis_shards),
+        f"{found.redis_core:.0%}",
         f"{found.megabit_per_s / 1000:.2f}",
         f"{found.reconnect_s:.1f}",
     ]

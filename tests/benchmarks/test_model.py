@@ -6,11 +6,19 @@ import random
 
 import pytest
 
-from benchmarks.model import CORE, Costs, Demand, core_of, fit, need
+from benchmarks.model import CORE, Costs, Demand, core_of, fit, need, redis_core_of, subscribed
 from benchmarks.scaling import DEMANDS, SIZES
 
 COSTS = Costs(
-    send_us=8.0, update_us=20.0, connect_us=500.0, viewer_kib=10.0, base_mib=60.0, publish_us=20.0, push_us=2.0
+    send_us=8.0,
+    update_us=20.0,
+    connect_us=500.0,
+    subscribe_us=40.0,
+    viewer_kib=10.0,
+    job_kib=1.5,
+    base_mib=60.0,
+    publish_us=20.0,
+    push_us=2.0,
 )
 
 
@@ -25,14 +33,15 @@ def test_updates_go_to_as_many_processes_as_chance_spreads_viewers_over(
     viewers: int, jobs: int, processes: int
 ) -> None:
     dice = random.Random(1)
-    subscribed = len({(viewer % jobs, dice.randrange(processes)) for viewer in range(viewers)})
+    drawn = len({(viewer % jobs, dice.randrange(processes)) for viewer in range(viewers)})
     demand = Demand(viewers=viewers, jobs=jobs, updates_per_s=1)
     silent = Demand(viewers=viewers, jobs=jobs, updates_per_s=0)
     sending_s = demand.frames_per_s / processes * COSTS.send_us / 1e6
 
     used = core_of(COSTS, demand, processes) - core_of(COSTS, silent, processes) - sending_s
 
-    assert used * 1e6 / COSTS.update_us == pytest.approx(subscribed / processes, rel=0.02)
+    assert used * 1e6 / COSTS.update_us == pytest.approx(drawn / processes, rel=0.02)
+    assert subscribed(demand, processes) == pytest.approx(drawn / processes, rel=0.02)
 
 
 @pytest.mark.parametrize("name", DEMANDS)
@@ -40,12 +49,21 @@ def test_updates_go_to_as_many_processes_as_chance_spreads_viewers_over(
 def test_the_least_number_of_processes_is_found(name: str, viewers: int) -> None:
     demand = DEMANDS[name](viewers)
 
-    found = need(COSTS, demand)
+    try:
+        found = need(COSTS, demand)
+    except ValueError:
+        assert redis_core_of(COSTS, demand, 10_000, 500) > CORE
+        return
 
     assert found.core == core_of(COSTS, demand, found.processes) <= CORE
     assert found.processes == 1 or core_of(COSTS, demand, found.processes - 1) > CORE
     assert found.processes * found.viewers_each >= viewers
-    assert found.memory_mib == pytest.approx(60 + found.viewers_each * 10 / 1024)
+    assert found.memory_mib == pytest.approx(
+        60 + (found.viewers_each * 10 + subscribed(demand, found.processes) * 1.5) / 1024
+    )
+    assert found.redis_core == redis_core_of(COSTS, demand, found.processes, found.redis_shards) <= CORE
+    fewer = found.redis_shards - 1
+    assert not fewer or redis_core_of(COSTS, demand, found.processes, fewer) > CORE
 
 
 def test_a_slower_page_spares_frames_but_not_updates() -> None:
@@ -61,3 +79,13 @@ def test_more_updates_than_a_process_can_read_are_refused() -> None:
 
     with pytest.raises(ValueError, match="too many for every process to read"):
         need(COSTS, demand)
+
+
+def test_nodes_of_a_cluster_pay_for_the_updates_of_all() -> None:
+    demand = Demand(viewers=100_000, jobs=100_000, updates_per_s=1)
+    alone, many = (redis_core_of(COSTS, demand, 10, shards) for shards in (1, 500))
+
+    assert many < alone
+    assert many > 99_000 * COSTS.bus_us / 1e6, "every update comes to every node"
+    with pytest.raises(ValueError, match="too many for every node of Redis"):
+        need(COSTS, Demand(viewers=10**6, jobs=10**6, updates_per_s=1))
