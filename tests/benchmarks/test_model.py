@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from benchmarks.load import Load
 from benchmarks.model import CORE, Costs, Demand, core_of, fit, need, redis_core_of, subscribed
-from benchmarks.scaling import DEMANDS, SIZES
+from benchmarks.scaling import DEMANDS, SIZES, Check, scaling_text
 
 COSTS = Costs(
     send_us=8.0,
@@ -89,3 +90,10 @@ def test_nodes_of_a_cluster_pay_for_the_updates_of_all() -> None:
     assert many > 99_000 * COSTS.bus_us / 1e6, "every update comes to every node"
     with pytest.raises(ValueError, match="too many for every node of Redis"):
         need(COSTS, Demand(viewers=10**6, jobs=10**6, updates_per_s=1))
+
+
+def test_every_demand_has_a_line_of_each_size() -> None:
+    text = scaling_text(COSTS, [Check(Load(viewers=10, rate_per_s=1, seconds=1), computed=0.2, measured=0.1)])
+
+    assert [text.count(f"| {name} ") for name in DEMANDS] == [len(SIZES)] * len(DEMANDS)
+    assert "2.00" in text
