@@ -11,12 +11,25 @@ from benchmarks import reporter, training
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_prints_every_cost_and_every_store() -> None:
+MOST = {
+    ("job.update(1)", "tqdm.update(1)"): 0.5,
+    ("job.report(progress=, message=)", "set_postfix_str + update"): 0.6,
+    ("track(list), an item", "tqdm(list)"): 0.5,
+    ("track(list), an item", "rich.track(list)"): 0.5,
+    ("track(generator), an item", "tqdm(generator)"): 0.7,
+}
+"""What ours may take of theirs, on any machine. The goals of loops are in nanoseconds."""
+
+
+def test_what_is_reported_costs_less_than_with_others_whatever_the_store_is_like() -> None:
     # In a process of its own: jobs of the benchmark go on trying to reach their store until it ends.
-    command = [sys.executable, "-m", "benchmarks", "reporter", "--calls", "2000", "--timed-calls", "5000"]
+    command = [sys.executable, "-m", "benchmarks", "reporter", "--calls", "20000", "--timed-calls", "5000"]
     printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    for name in ("job.update(1)", "track(list)", "track(generator)", "rich.track(list)"):
-        assert name in printed
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines()]
+    ratios = {(row[0], row[2]): float(row[4]) for row in cells if len(row) == 6 and row[1].endswith(" ns")}
+    assert ratios.keys() == MOST.keys()
+    for pair, ratio in ratios.items():
+        assert ratio <= MOST[pair], pair
     for store in (
         *("refused", "unresolvable", "silent"),
         *("up", "stopped", "wrong password", "out of memory", "read-only"),

@@ -119,10 +119,13 @@ def test_a_job_is_pickled_without_its_token_and_joins_its_run(settings: Settings
     assert other.wait(5)
 
 
-def test_threads_of_one_process_count_exactly(owner: Job, until: Until) -> None:
+@pytest.mark.parametrize("counting", ["update", "add"])
+def test_threads_of_one_process_count_exactly(counting: str, owner: Job, until: Until) -> None:
+    count = getattr(owner, counting)
+
     def work() -> None:
         for _ in range(20_000):
-            owner.update()
+            count()
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
