@@ -33,7 +33,8 @@ class JobProgress(anywidget.AnyWidget):
     kernel is busy, after it is gone, after a reload and in a second browser. Elsewhere the kernel follows the jobs, in
     the store that the environment names, and feeds the bars.
 
-    The kernel follows them in any case, in threads of its own, until they end or the widget is closed. Its traits tell
+    The kernel follows them in any case, in threads of its own, until they end or the widget is closed; in Voilà and
+    marimo also beyond their end, to the next run. Its traits tell
     what it knows: ``status``, ``progress``, ``states`` and, of a single job, ``state``, ``stage``, ``message``, ``n``,
     ``total``, ``eta_s``, ``metrics``, ``result`` and ``error``. What observes them is called in one of these threads.
     ``await bar`` and ``bar.wait()`` wait for the end of all its jobs. ``transport`` is "server" or "kernel", once a
@@ -85,6 +86,8 @@ class JobProgress(anywidget.AnyWidget):
         self._over = threading.Event()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._output = output.Output()
+        # The next run of a job is shown by the bar that shows this one, where that is still there.
+        self._stays = output.in_dashboard()
         self._unsent: set[str] = set()
         self._sent_s = -UNASKED_S
         ids = [check_job_id(job_id) for job_id in ([job_ids] if isinstance(job_ids, str) else job_ids)]
@@ -125,6 +128,7 @@ class JobProgress(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Follow nothing any more, and take the bar from the pages. Idempotent."""
+        self._stays = False
         self._release()
         super().close()
 
@@ -184,10 +188,14 @@ class JobProgress(anywidget.AnyWidget):
                 states[job_id] = known.read(data)
         self._know(states)
         self._send_news()
-        for job_id in states:
-            if known.terminal(self.states[job_id]) and job_id in self._stops:
-                self._stops[job_id]()
-        if self.ended and not self._over.is_set():
+        if not self._stays:
+            for job_id in states:
+                if known.terminal(self.states[job_id]) and job_id in self._stops:
+                    self._stops[job_id]()
+        if not self.ended:
+            if self._stays:
+                self._over.clear()  # one that had ended runs again
+        elif not self._over.is_set():
             self.save()
             self._release()
 
@@ -226,9 +234,10 @@ class JobProgress(anywidget.AnyWidget):
             self.transport = said
 
     def _release(self) -> None:
-        """Stop following, and let go of those who wait."""
-        for stop in tuple(self._stops.values()):
-            stop()
+        """Stop following, but for a bar that stays, and let go of those who wait."""
+        if not self._stays:
+            for stop in tuple(self._stops.values()):
+                stop()
         with self._lock:
             self._over.set()
             waiters, self._waiters = self._waiters, []

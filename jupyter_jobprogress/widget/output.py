@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,6 +15,12 @@ _log = logging.getLogger(__name__)
 def in_voila() -> bool:
     """Whether Voilà runs this kernel. It says so as web servers do to their scripts."""
     return os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
+
+
+def in_dashboard() -> bool:
+    """Whether the bars of this kernel stay live after the end, since no file keeps them: in Voilà and marimo."""
+    marimo = sys.modules.get("marimo")
+    return in_voila() or (marimo is not None and bool(marimo.running_in_notebook()))
 
 
 def in_jupyter() -> bool:

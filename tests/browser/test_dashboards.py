@@ -37,6 +37,13 @@ async def follow(page: Page, url: str, job_id: str, environment: dict[str, str],
         await expect(shown.card).to_contain_text(why)
         await job.call("complete")
         await shown.says("Completed")
+    # The same job runs again, as one does that runs every night.
+    async with remote_job(job_id, environment) as job:
+        await shown.says("Running")
+        await job.call("report", n=20)
+        await shown.shows(20)
+        await job.call("fail", error="out of steps")
+        await shown.says("Failed")
 
 
 async def test_voila_alone(browser: Browser, redis_server: RedisServer, tmp_path: Path, job_id: str) -> None:
