@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.kernel import Kernel, running_kernel
+from tests.support.kernel import Kernel, kernel_environment, running_kernel
+from tests.support.redis_server import RedisServer
 
 MIME_TYPE = "application/vnd.jobprogress.v1+json"
 SETUP = """
@@ -120,3 +123,32 @@ def test_an_iterator_may_go_on_in_the_next_cell(kernel: Kernel) -> None:
     kernel.run("items = track(range(3), 'on', display=False); first = next(items)")
 
     assert kernel.printed("print(first, list(items), items.job.status)") == "0 [1, 2] completed"
+
+
+def test_a_bar_of_a_job_in_another_process_can_be_observed_waited_for_and_awaited(
+    redis_server: RedisServer, namespace: str
+) -> None:
+    environment = {"REDIS_URL": redis_server.url, "JOBPROGRESS_NAMESPACE": namespace}
+    script = """
+from jupyter_jobprogress import Job
+job = Job("far", total=4, title="Far")
+job.update(3), job.log(loss=0.5), input()
+job.complete({"answer": 42}), job.wait(20)
+"""
+    with running_kernel(**environment) as kernel:
+        kernel.run("from jupyter_jobprogress import JobProgress\nimport time\nseen, bar = [], JobProgress('far')")
+        kernel.run("bar.observe(lambda it: seen.append((it['name'], it['new'])), ['status', 'n', 'metrics'])")
+        assert kernel.printed("print(bar.wait(0.05), bar.status == '')") == "False True"
+
+        far = subprocess.Popen(
+            [sys.executable, "-c", script], env=kernel_environment(**environment), stdin=subprocess.PIPE, text=True
+        )
+        kernel.run("while not (bar.n == 3 and bar.metrics): time.sleep(0.01)")
+        found = kernel.printed("print(bar.status, bar.progress, bar.total, bar.wait(0.05))")
+        assert found == "processing 0.75 4.0 False"
+        far.communicate("go on\n", timeout=30)
+
+        assert kernel.printed("print(await bar is bar, bar.status, bar.result)") == "True completed {'answer': 42}"
+        assert kernel.printed("print(bar.wait(5), bar.state['title'], bar.error == '')") == "True Far True"
+        assert kernel.printed("print(('n', 3.0) in seen, ('metrics', {'loss': 0.5}) in seen)") == "True True"
+        assert kernel.printed("print(seen[-1] == ('status', 'completed'))") == "True"
