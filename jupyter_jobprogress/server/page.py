@@ -68,7 +68,11 @@ class PageHandler(Guarded):
 
     def enter(self) -> None:
         """Take the token out of the address bar, once it was exchanged for a cookie."""
-        self.redirect(self.here(), status=303)
+        # Relative as the page's own links; Tornado's redirect would name the path by which the request came in here.
+        # The dot keeps a job id with a colon from being a scheme.
+        self.set_status(303)
+        self.set_header("Location", f"./{self.here().rpartition('/')[2]}")
+        self.finish()
 
     def here(self) -> str:
         """Return the path and query of this request, without a token."""

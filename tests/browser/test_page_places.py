@@ -68,12 +68,16 @@ async def within_jupyter(folder: Path) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def behind_nginx(folder: Path) -> AsyncIterator[Place]:
+async def behind_nginx(folder: Path, *, strip: bool = False) -> AsyncIterator[Place]:
     environment = isolated_environment(folder, JOBPROGRESS_SERVER_TOKEN=TOKEN)
-    with serving(folder, "--base-url=/progress/", environment=environment) as server:
+    with serving(folder, f"--base-url={'/' if strip else '/progress/'}", environment=environment) as server:
         port = urlsplit(server.url).port or 0
-        with front("nginx", folder, [port, port], path="/progress/") as url:
+        with front("nginx", folder, [port, port], path="/progress/", strip=strip) as url:
             yield Place(url, TOKEN, server.url)
+
+
+def behind_nginx_that_takes_the_path_away(folder: Path) -> AbstractAsyncContextManager[Place]:
+    return behind_nginx(folder, strip=True)
 
 
 @asynccontextmanager
@@ -109,7 +113,10 @@ async def fits(page: Page) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("where", "dark"), [(alone, False), (within_jupyter, True), (behind_nginx, True)])
+@pytest.mark.parametrize(
+    ("where", "dark"),
+    [(alone, False), (within_jupyter, True), (behind_nginx, True), (behind_nginx_that_takes_the_path_away, False)],
+)
 async def test_a_job_is_found_cancelled_and_shared_on_a_phone(
     browser: Browser, tmp_path: Path, where: Callable[[Path], AbstractAsyncContextManager[Place]], dark: bool
 ) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from jupyter_server.serverapp import ServerApp
@@ -77,14 +77,16 @@ async def test_a_browser_without_a_token_is_asked_for_it(server: Mounted) -> Non
     assert "script-src" not in page.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["", "jobs/job-1", "?job=a&job=b"])
+@pytest.mark.parametrize("path", ["", "jobs/job-1", "jobs/a:b", "?job=a&job=b", "?job=a%2Fb"])
 async def test_the_right_token_is_exchanged_for_a_cookie_and_leads_back(server: Mounted, path: str) -> None:
     url = server.url + path
     posted = await sign_in(url, TOKEN, Origin=server.url.split("/a/")[0])
     linked = await fetch(f"{url}{'&' if '?' in path else '?'}token={TOKEN}")
 
     for answer in (posted, linked):
-        assert (answer.code, answer.headers["Location"]) == (303, f"/a/b/{path}")
+        assert answer.code == 303
+        assert not answer.headers["Location"].startswith("/")  # a proxy may have taken a path away
+        assert urljoin(url, answer.headers["Location"]) == url
         cookie = answer.headers["Set-Cookie"]
         assert TOKEN not in cookie
         assert {"HttpOnly", "SameSite=Strict", "Path=/a/b/"} <= set(re.split(r"; ?", cookie))
@@ -117,7 +119,7 @@ async def test_without_authentication_the_page_is_there_at_once(tmp_path: Path) 
         linked = await fetch(f"{server.url}?token=old")
 
     assert page.code == 200
-    assert (linked.code, linked.headers["Location"]) == (303, "/")
+    assert (linked.code, linked.headers["Location"]) == (303, "./")
     assert "Set-Cookie" not in linked.headers
 
 

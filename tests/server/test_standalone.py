@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
@@ -58,14 +58,13 @@ def settings(server: Serving) -> Settings:
 
 async def test_the_printed_url_signs_a_browser_in(server: Serving) -> None:
     (url,) = re.findall(r"http\S+", server.output.read_text())
-    root = server.url.rstrip("/")
 
     first = await fetch(url)
     cookie = first.headers["Set-Cookie"]
     headers = {"Cookie": cookie.partition(";")[0]}
-    page = await fetch(root + first.headers["Location"], headers=headers)
+    page = await fetch(urljoin(url, first.headers["Location"]), headers=headers)
 
-    assert (first.code, first.headers["Location"]) == (303, "/")
+    assert (first.code, first.headers["Location"]) == (303, "./")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(re.split(r"; ?", cookie))
     assert server.told.token not in cookie
     assert page.code == 200

@@ -33,9 +33,13 @@ def binary(name: str) -> str:
 
 
 @contextmanager
-def front(kind: str, folder: Path, ports: Sequence[int], *, path: str = "/", upgrades: bool = True) -> Iterator[str]:
-    """Run a proxy before two servers, with TLS, and give its URL. nginx passes on what is under ``path``, and cuts
-    WebSockets without ``upgrades``."""
+def front(
+    kind: str, folder: Path, ports: Sequence[int], *, path: str = "/", strip: bool = False, upgrades: bool = True
+) -> Iterator[str]:
+    """Run a proxy before two servers, with TLS, and give its URL.
+
+    nginx passes on what is under ``path``, with ``strip`` takes that away, and without ``upgrades`` cuts WebSockets.
+    """
     files = certificate(folder, name=NAME)
     both = folder / "both.pem"
     both.write_bytes(files.certificate.read_bytes() + files.key.read_bytes())
@@ -45,6 +49,7 @@ def front(kind: str, folder: Path, ports: Sequence[int], *, path: str = "/", upg
         text = (DEPLOY / "nginx.conf").read_text()
         assert "location / {" in text
         text = text.replace("location / {", f"location {path} {{")
+        text = text.replace("proxy_pass http://jobprogress;", f"proxy_pass http://jobprogress{'/' if strip else ''};")
         text = text.replace("listen 443", f"listen 127.0.0.1:{port}")
         text = text.replace("/etc/ssl/jobs.key", str(files.key)).replace("/etc/ssl/jobs.pem", str(files.certificate))
         paths = "".join(
