@@ -18,8 +18,10 @@ from jupyter_jobprogress.cli.checks.finding import Finding, Verdict, failed, not
 from jupyter_jobprogress.cli.checks.hub import hub
 from jupyter_jobprogress.cli.checks.tickets import read_unverified
 from jupyter_jobprogress.cli.exits import Exit
+from jupyter_jobprogress.cli.show import clean
 from jupyter_jobprogress.client.places import find
-from jupyter_jobprogress.errors import NoServerError, SettingsError
+from jupyter_jobprogress.errors import InvalidJobIdError, NoServerError, SettingsError
+from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.settings import REDIS_SCHEMES, Settings, mask_url
 from jupyter_jobprogress.store import connect
 
@@ -116,13 +118,16 @@ def _job(settings: Settings) -> str:
     said = read_unverified(str(settings.token))
     if said is None or not said.ticket.jobs.endswith("*"):
         return ""
-    return trial.job_id(said.ticket.jobs[:-1])
+    try:
+        return check_job_id(trial.job_id(said.ticket.jobs[:-1]))
+    except InvalidJobIdError:  # nobody's server has signed this
+        return ""
 
 
 def _print(findings: list[Finding]) -> None:
     lines = []
     for finding in findings:
-        lines.append(f"{_SHAPES[finding.verdict]} {finding.verdict:<14}  {finding.check:<9}  {finding.found}")
+        lines.append(f"{_SHAPES[finding.verdict]} {finding.verdict:<14}  {finding.check:<9}  {clean(finding.found)}")
         if finding.remedy:
             lines.append(f"{'':<29}→ {finding.remedy}")
     text = "\n".join(lines)

@@ -219,6 +219,15 @@ def test_what_a_ticket_is_good_for(server: Serving) -> None:
     assert "jupyter jobprogress ticket" in found["expired"].about("token")
 
 
+def test_what_somebody_else_wrote_moves_no_cursor(server: Serving) -> None:
+    forged = ticket(server, "report", jobs="fold\x1b[2J*")
+
+    _, printed = run(forged, secrets=(forged["JOBPROGRESS_TOKEN"],))
+
+    assert "to report jobs fold" in printed
+    assert "\x1b" not in printed
+
+
 def test_no_token_and_a_wrong_one(server: Serving) -> None:
     nobody = server.environment | {"JUPYTER_RUNTIME_DIR": "/nonexistent", "JOBPROGRESS_URL": server.url}
     none = doctor(nobody)
