@@ -67,3 +67,19 @@ def test_a_server_of_a_user_that_does_not_run(hub: Hub, tmp_path: Path) -> None:
     assert found["server"]["verdict"] == "failed"
     assert "control panel" in found["server"]["remedy"]
     assert found["websocket"]["verdict"] == "not applicable"
+
+
+def test_the_extension_in_a_server_of_a_user(hub: Hub, tmp_path: Path) -> None:
+    hub.start_server("idle")
+    try:
+        own = doctor(hub, tmp_path, hub.user("idle"), path="user/idle/jobprogress/")
+        other = doctor(hub, tmp_path, hub.user("ann"), path="user/idle/jobprogress/")
+        elsewhere = doctor(hub, tmp_path, hub.user("idle"), path="user/idle/jobprogres/")
+    finally:
+        hub.stop_server("idle")
+
+    checks = ("server", "version", "token", "websocket", "report", "watch", "list")
+    assert [own[check]["verdict"] for check in checks] == ["ok"] * len(checks)
+    assert other["token"]["verdict"] == elsewhere["server"]["verdict"] == "failed"
+    assert "404" in elsewhere["server"]["found"]
+    assert other["report"]["verdict"] == "not applicable"
