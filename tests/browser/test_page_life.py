@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser import gallery
+from tests.browser.many_bars import Frames, footprint, frames, many_bars
 from tests.support.jobs import eventually
 from tests.support.page_server import PageServer, page_server
 
@@ -42,11 +43,11 @@ async def watch(page: Page, server: PageServer, *job_ids: str) -> None:
     await page.evaluate("([url, ids]) => { window.connection = watch(url, ids) }", [server.url, list(job_ids)])
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 5) -> None:
     async def holds() -> bool:
         return condition()
 
-    await eventually(holds, within_s=5)
+    await eventually(holds, within_s=within_s)
 
 
 async def test_a_hidden_page_asks_for_less_and_catches_up_when_it_is_shown(page: Page, server: PageServer) -> None:
@@ -128,46 +129,44 @@ async def test_ended_jobs_are_left_after_ten_minutes_and_the_socket_closes(page:
     await until(lambda: server.open_sockets == 1)
 
 
-MEASURE = """async (seconds) => {
-  const costs = [], channel = new MessageChannel();
-  const rendered = () => new Promise((done) => { channel.port1.onmessage = done; channel.port2.postMessage(0); });
-  const end = performance.now() + seconds * 1000;
-  while (performance.now() < end) {
-    await new Promise(requestAnimationFrame);
-    const started = performance.now();
-    await rendered();
-    costs.push(performance.now() - started);
-  }
-  costs.sort((a, b) => a - b);
-  const at = (share) => costs[Math.floor(costs.length * share)];
-  return { per_s: costs.length / seconds, median_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99),
-           nodes: document.querySelectorAll("*").length };
-}"""
-"""Milliseconds from the beginning of a frame until it is drawn, and what else was to be done by then."""
+FRAME_MS = 16.0
 
 
-async def test_five_hundred_bars_at_twenty_updates_a_second_draw_in_time(page: Page, server: PageServer) -> None:
-    job_ids = [f"job-{number}" for number in range(500)]
-    for job_id in job_ids:
-        server.report(job_id, progress=0.0, n=0, total=1000, unit="rows")
-    await watch(page, server, *job_ids)
-    await expect(page.locator(".jobprogress-word").first).to_have_text("Running")
-    # Those in sight are asked for twenty times a second, the others once.
-    await until(lambda: server.interval_ms["job-0"] == 50 and server.interval_ms["job-499"] == 1000)
-
-    reporting = asyncio.create_task(server.keep_reporting(job_ids, per_s=20))
-    try:
-        first = await page.evaluate(MEASURE, 1)
-        second = await page.evaluate(MEASURE, 3)
+async def test_five_hundred_bars_at_twenty_updates_a_second_draw_in_time(browser: Browser, url: str) -> None:
+    async with many_bars(browser, url, 500) as (page, server):
+        measured = await frames(browser, page, 4)
         last = page.locator(".jobprogress-card").last
         await last.scroll_into_view_if_needed()
         await until(lambda: server.interval_ms["job-499"] == 50 and server.interval_ms["job-0"] == 1000)
         shown = await last.locator(".jobprogress-percent").text_content()
         await expect(last.locator(".jobprogress-percent")).not_to_have_text(shown or "")
-    finally:
-        reporting.cancel()
-    print(first, second)
 
-    assert second["median_ms"] < 16
-    assert second["per_s"] >= 20
-    assert second["nodes"] == first["nodes"]
+    print(
+        {name: [Frames.at(values, share) for share in (0.5, 0.95, 0.99)] for name, values in measured._asdict().items()}
+    )
+    # By what the page works, since it may have to wait for the processor here; and by the clock for most frames.
+    assert Frames.at(measured.cpu_ms, 0.95) < FRAME_MS
+    assert Frames.at(measured.wall_ms, 0.5) < FRAME_MS
+    assert len(measured.wall_ms) >= 40
+
+
+async def test_a_page_that_is_updated_for_long_does_not_grow(browser: Browser, url: str) -> None:
+    async with many_bars(browser, url, 100) as (page, server):
+
+        async def updates(number: int) -> None:
+            before = server.sent
+            await until(lambda: server.sent >= before + number, within_s=30)
+
+        await updates(1500)
+        first = last = await footprint(page)
+        await updates(5000)
+
+        async def is_no_more() -> bool:
+            # What is on its way when it is counted goes with the next round. States that stay would be a megabyte.
+            nonlocal last
+            last = await footprint(page)
+            return last.heap_bytes < first.heap_bytes + 400_000 and last.nodes <= first.nodes * 1.05
+
+        await eventually(is_no_more, within_s=15)
+
+    assert last.listeners == first.listeners

@@ -23,6 +23,8 @@ class PageServer:
         self.interval_ms: dict[str, int] = {}
         """What the page asked for last, by job."""
         self.answering = True
+        self.sent = 0
+        """States that ``keep_reporting`` has sent."""
         self._server: Server
 
     @property
@@ -60,6 +62,7 @@ class PageServer:
                 if begin_s - sent_s[job_id] >= self.interval_ms[job_id] / 1000 - 0.5 / per_s:
                     sent_s[job_id] = begin_s
                     await self.sockets[-1].send(frame)
+                    self.sent += 1
             await asyncio.sleep(max(0.0, begin_s + 1 / per_s - loop.time()))
 
     async def _serve(self, socket: ServerConnection) -> None:

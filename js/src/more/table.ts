@@ -65,8 +65,13 @@ export class Table implements Panel {
     text.addEventListener("input", () => this.#narrow({ ...this.#filter, text: text.value }));
     const status = make(doc, "status", bar, "select") as HTMLSelectElement;
     status.setAttribute("aria-label", "Show jobs with this status");
-    for (const value of ["" as const, ...STATUSES])
-      status.append(new Option(value ? STATUS_WORDS[value].word : "All", value, false, value === filter.status));
+    for (const value of ["" as const, ...STATUSES]) {
+      const option = doc.createElement("option");
+      option.value = value;
+      option.textContent = value ? STATUS_WORDS[value].word : "All";
+      status.append(option);
+    }
+    status.value = STATUSES.some((each) => each === filter.status) ? filter.status : "";
     status.addEventListener("change", () => this.#narrow({ ...this.#filter, status: status.value }));
     this.#count = make(doc, "count", bar, "span");
     this.#count.setAttribute("role", "status");
