@@ -18,6 +18,19 @@ _RAISE_AGAIN: Final = frozenset(opmap[name] for name in ("RERAISE", "RAISE_VARAR
 place where it came from."""
 
 
+_DROPPING: Final = frozenset(
+    opmap[name]
+    for name in (
+        *("POP_TOP", "POP_ITER", "END_FOR", "RETURN_VALUE", "RETURN_CONST"),
+        *("DELETE_FAST", "DELETE_NAME", "DELETE_GLOBAL", "DELETE_DEREF", "DELETE_ATTR", "DELETE_SUBSCR"),
+        *("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF", "STORE_ATTR", "STORE_SUBSCR"),
+    )
+    if name in opmap
+)
+"""Instructions that drop things as they should: ``break`` and ``return`` end in one. An error drops the iterator from
+the stack at the instruction that raised."""
+
+
 class Place(NamedTuple):
     """One instruction. The frame itself would keep alive what the user's function holds."""
 
@@ -56,6 +69,12 @@ def leads_through(places: Iterable[Place], place: Place) -> bool:
     """Whether an error that came through some places went through this one."""
     again = place.code.co_code[place.instruction] in _RAISE_AGAIN
     return any(one.code is place.code and (again or one.instruction == place.instruction) for one in places)
+
+
+def left_on_purpose(place: Place) -> bool:
+    """Whether nothing speaks for an error on its way. Otherwise there may be one, or a function returned that had
+    the iterator in a variable."""
+    return place.code.co_code[place.instruction] in _DROPPING
 
 
 def _trace(error: BaseException) -> Iterator[Place]:

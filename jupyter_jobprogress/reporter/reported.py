@@ -22,7 +22,7 @@ from jupyter_jobprogress.reporter.destination import destination
 from jupyter_jobprogress.reporter.exits import exit_at
 from jupyter_jobprogress.reporter.facts import Facts, Number, own_origin
 from jupyter_jobprogress.reporter.loops import Loop
-from jupyter_jobprogress.reporter.places import Place, dropped_at, passed
+from jupyter_jobprogress.reporter.places import Place, dropped_at, left_on_purpose, passed
 from jupyter_jobprogress.reporter.said import Said
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.reporter.stages import Stages
@@ -31,6 +31,9 @@ from jupyter_jobprogress.settings import Settings
 GRACE_S: Final = 1.0
 """How long after a loop was left the end of its cell or process may still tell that an error did it. An exception
 closes the loop's iterator on its way up, like ``break`` does, and nothing tells them apart until it has arrived."""
+
+ERROR_GRACE_S: Final = 60.0
+"""The same where it looks as if an error did it: on its way up it may save a checkpoint, or end many other jobs."""
 
 
 class Reported(Said):
@@ -140,13 +143,16 @@ class Reported(Said):
             self._left_by = exit_at(self._left_at)
         self._abandoned_s = time.monotonic()
 
-    def _settle(self, *, grace_s: float = GRACE_S) -> None:
+    def _settle(self, *, grace_s: float | None = None) -> None:
         """Take an abandoned job for stopped, unless an error has ended it within the time that errors need."""
         if self._abandoned_s is None:
             return
         if self._left_by is not None:
             self._end_by(self._left_by)
-        elif time.monotonic() - self._abandoned_s >= grace_s:
+            return
+        if grace_s is None:
+            grace_s = GRACE_S if self._left_at is None or left_on_purpose(self._left_at) else ERROR_GRACE_S
+        if time.monotonic() - self._abandoned_s >= grace_s:
             self._stop()
 
     def _end(self, change: Callable[[Facts], endings.Changes]) -> None:

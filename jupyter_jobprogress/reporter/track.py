@@ -22,8 +22,9 @@ class track(Generic[_T]):
     The job completes when the items are used up, and fails or is cancelled by an exception of ``iterable`` itself. A
     loop left by ``break`` or ``return`` completes with the message "Stopped at n of total", a second after nothing
     refers to the iterator any more; ``close`` does that at once. An iterator cannot see an exception in the loop's
-    body: in a notebook the end of the cell tells it, in a script the end of the process, or ``sys.exit`` itself, and
-    where the exception is caught in between the loop counts as stopped. ``with track(…) as items`` sees it always.
+    body: in a notebook the end of the cell tells it, in a script the end of the process, or ``sys.exit`` itself. Where
+    the exception is caught in between, the loop counts as stopped a minute later, or at the end of the cell or process.
+    ``with track(…) as items`` sees it always.
 
     An asynchronous iterable is iterated with ``async for``. Keywords are those of ``Job``. ``total`` is the length of
     ``iterable`` unless given. The cost of an item: a few nanoseconds for lists, tuples, ranges, strings, dicts, sets

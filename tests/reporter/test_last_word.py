@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,7 +49,6 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
-    at_s: float
 
 
 def run(script: str, *arguments: str, **environment: str) -> Ended:
@@ -63,7 +61,7 @@ def run(script: str, *arguments: str, **environment: str) -> Ended:
         timeout=30,
         check=False,
     )
-    return Ended(done.returncode, done.stdout, done.stderr, time.monotonic())
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def environment_of(server: RedisServer, namespace: str) -> dict[str, str]:
@@ -89,7 +87,7 @@ def test_two_hundred_of_two_hundred_are_delivered_of_each_way_to_end(redis_serve
 
     found = states(redis_server, namespace)
     assert len(found) == 200 * len(WAYS)
-    for name, (code, _, err, _) in ended.items():
+    for name, (code, _, err) in ended.items():
         _, expected_code, status = WAYS[name.partition(".")[0]]
         assert code == expected_code, err
         assert {found[f"{name}-{number}"]["status"] for number in range(48)} == {status}
@@ -179,14 +177,19 @@ def dead_urls(own_redis: RedisServer) -> Iterator[list[str]]:
 
 
 def test_a_dead_store_holds_the_exit_up_two_and_a_half_seconds_at_most(dead_urls: list[str]) -> None:
-    script = "jobs = [Job(f'dead-{number}') for number in range(5)]\ntime.sleep(0.3)\nprint(time.monotonic())"
+    # The handler that was registered first runs last. What comes after it is Python's own, and takes long on a busy
+    # machine.
+    script = (
+        "import atexit\natexit.register(lambda: print(time.monotonic() - begun_s))\n"
+        "jobs = [Job(f'dead-{number}') for number in range(5)]\ntime.sleep(0.3)\nbegun_s = time.monotonic()"
+    )
 
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(lambda url: run(script, JOBPROGRESS_URL=url), dead_urls))
 
-    for url, (code, out, err, at_s) in zip(dead_urls, ended, strict=True):
+    for url, (code, out, err) in zip(dead_urls, ended, strict=True):
         assert code == 0, err
-        assert at_s - float(out) <= 2.5, url
+        assert float(out) <= 2.5, url
         assert "The process ends before the last states of 5 jobs" in err
 
 

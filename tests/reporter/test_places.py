@@ -9,7 +9,7 @@ from itertools import chain
 
 import pytest
 
-from jupyter_jobprogress.reporter.places import Place, dropped_at, passed
+from jupyter_jobprogress.reporter.places import Place, dropped_at, left_on_purpose, passed
 
 
 class Dropped:
@@ -144,6 +144,7 @@ def test_an_error_is_known_by_the_place_where_the_loop_was_left(leave: Callable[
 
     assert dropped.at is not None
     assert passed(caught.value, dropped.at) == (leave in BY_AN_ERROR)
+    assert left_on_purpose(dropped.at) == (leave in ON_PURPOSE and leave is not survive_and_fail)
 
 
 def test_what_no_finalizer_calls_was_dropped_nowhere() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.reporter import process
+from jupyter_jobprogress.reporter.job import Job
+from jupyter_jobprogress.reporter.pace import SLOWEST_S
+from jupyter_jobprogress.reporter.reported import GRACE_S
 from jupyter_jobprogress.reporter.track import track
 from jupyter_jobprogress.settings import Settings
 
@@ -49,6 +54,34 @@ def test_a_loop_left_by_break_stopped_on_purpose(settings: Settings, read: Read,
     assert state.message == "Stopped at 4 of 10"
 
 
+def test_a_loop_left_by_an_error_is_not_taken_for_stopped_while_that_is_on_its_way(
+    settings: Settings, read: Read
+) -> None:
+    jobs: list[Job] = []
+
+    def items() -> Iterator[int]:
+        tracked = track(range(10), settings=settings)
+        jobs.append(tracked.job)
+        return iter(tracked)
+
+    def work() -> None:
+        try:
+            for item in items():
+                if item == 3:
+                    raise ValueError("bad")
+        finally:
+            time.sleep(GRACE_S + 2 * SLOWEST_S)  # in which a checkpoint is saved
+
+    with pytest.raises(ValueError, match="bad") as caught:
+        work()
+    (job,) = jobs
+    assert not job.closed
+    job._end_with(caught.value)  # the end of the cell or process
+
+    assert job.wait(5)
+    assert (read(job.id).status, read(job.id).error) == (Status.FAILED, "ValueError: bad")
+
+
 def test_a_loop_left_by_close_stopped_on_purpose(settings: Settings, read: Read) -> None:
     items = track(iter(range(10)), "closed", settings=settings)
     assert [next(items), next(items)] == [0, 1]
@@ -71,7 +104,9 @@ def test_an_iterator_that_is_never_used_and_collected_stopped_at_zero(
         cycle.append(cycle)
 
     forget()
+    (job,) = (job for job in process.open_jobs() if isinstance(job, Job))
     gc.collect()
+    job._end_with(None)  # the end of the cell or process, or a minute
 
     until(lambda: read("garbage").status.terminal)
     assert read("garbage").message == "Stopped at 0 of 2"
