@@ -94,12 +94,11 @@ def _head(job_id: str, state: State | None, found: str, *, ascii_only: bool) -> 
     row.add_column(ratio=3)
     row.add_column(width=5, justify="right")
     percent = "" if state is None else show.percent(state)
-    row.add_row(Text(plain if ascii_only else sign, style=colour), title, bar(state, found, colour), Text(percent))
+    row.add_row(Text(plain if ascii_only else sign, style=colour), title, _bar(state, found, colour), Text(percent))
     return row
 
 
-def bar(state: State | None, found: str, colour: str) -> ProgressBar:
-    """Return the bar itself."""
+def _bar(state: State | None, found: str, colour: str) -> ProgressBar:
     # Movement claims that somebody works: only while the job is heard of.
     unknown = state is not None and state.progress is None
     done = 1.0 if found == "completed" else 0.0 if state is None else state.progress or 0.0

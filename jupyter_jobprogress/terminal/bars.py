@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from types import FrameType
-from typing import Final, TextIO
+from typing import Final, Literal, TextIO
 
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from jupyter_jobprogress.cli import show
-from jupyter_jobprogress.cli.screen import LOOKS, bar
+from jupyter_jobprogress.cli.screen import LOOKS
 from jupyter_jobprogress.terminal.region import Region
 from jupyter_jobprogress.terminal.row import Row
 
@@ -131,26 +132,52 @@ class Bars:
 
 
 def _table(rows: list[Row], *, ascii_only: bool, columns: int) -> Table:
+    cells = [(_sign(row, ascii_only=ascii_only), _title(row), show.percent(row.state), _facts(row)) for row in rows]
+    # Given outright: rich would make all columns narrower alike, and the sign and the percentage would be gone first.
+    title = min(max(8, columns // 4), max(title.cell_len for _, title, _, _ in cells))
+    track = max(6, min(30, columns // 8))
+    widths = (1, title, track, 5, max(0, columns - (1 + title + track + 5) - 4))
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=1)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(8, columns * 3 // 10))
-    table.add_column(width=max(6, min(30, columns // 6)))
-    table.add_column(width=5, justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        state = row.state
-        sign, plain, colour, word = LOOKS[state.status]
-        title = Text(row.title(), style="bold")
-        if not row.ended and (stage := show.stage(state)):
-            title.append(f"  {stage}", style="not bold bright_black")
-        facts = Text("  ".join(row.facts()), style="bright_black")
-        if row.ended and state.status != "completed":
-            facts = Text.assemble((word, colour), "  ", facts)
-        if said := row.said():
-            facts.append(f"  {said}", style="red" if state.error else "default")
-        drawn = bar(state, state.status, colour)
-        table.add_row(Text(plain if ascii_only else sign, style=colour), title, drawn, show.percent(state), facts)
+    for place, width in enumerate(widths):
+        justify: Literal["left", "right"] = "right" if place == 3 else "left"
+        last = place == len(widths) - 1
+        table.add_column(
+            width=None if last else width, max_width=width, justify=justify, no_wrap=True, overflow="ellipsis"
+        )
+    for row, (sign, named, percent, facts) in zip(rows, cells, strict=True):
+        table.add_row(sign, named, _track(row), percent, facts)
     return table
+
+
+def _sign(row: Row, *, ascii_only: bool) -> Text:
+    sign, plain, colour, _ = LOOKS[row.state.status]
+    return Text(plain if ascii_only else sign, style=colour)
+
+
+def _title(row: Row) -> Text:
+    title = Text(row.title(), style="bold")
+    if not row.ended and (stage := show.stage(row.state)):
+        title.append(f"  {stage}", style="not bold")
+    return title
+
+
+def _track(row: Row) -> ProgressBar:
+    """Return the bar. That of an unknown amount stays empty: what is drawn with news alone cannot show a motion."""
+    state = row.state
+    colour = LOOKS[state.status][2]
+    done = 1.0 if state.status == "completed" else state.progress or 0.0
+    return ProgressBar(total=1.0, completed=done, complete_style=colour, finished_style=colour)
+
+
+def _facts(row: Row) -> Text:
+    # In the terminal's own colour, since what is grey in one is invisible in another.
+    _, _, colour, word = LOOKS[row.state.status]
+    facts = Text("  ".join(row.facts()))
+    if row.ended and row.state.status != "completed":
+        facts = Text.assemble((word, colour), "  ", facts)
+    if said := row.said():
+        facts.append(f"  {said}", style="red" if row.state.error else "")
+    return facts
 
 
 def reads_a_line() -> bool:
