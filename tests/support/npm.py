@@ -39,8 +39,8 @@ def project(folder: Path, packages: Mapping[str, Path] | None = None) -> Path:
     return folder
 
 
-def tsc(project: Path, *files: str, module: str) -> str:
-    """Check TypeScript files of a project as strictly as can be, with the types of its packages."""
+def tsc(project: Path, *files: str) -> str:
+    """Check TypeScript files of a project with the types of its packages, strictly, and as Node finds them."""
     options = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2022", "--jsx", "react-jsx"]
     compiler = MODULES / "typescript" / "bin" / "tsc"
-    return run(program("node"), compiler, *options, "--module", module, *files, cwd=project)
+    return run(program("node"), compiler, *options, "--module", "nodenext", *files, cwd=project)
