@@ -16,7 +16,7 @@ import yaml
 
 from jupyter_jobprogress.server.standalone import JobProgressServer
 from jupyter_jobprogress.settings import ENVIRONMENT
-from tests.support.front import DEPLOY
+from tests.support.front import DEPLOY, binary
 from tests.support.jupyter import isolated_environment
 from tests.support.redis_server import RedisServer
 from tests.support.standalone import TOKEN, serving
@@ -66,6 +66,17 @@ def test_what_it_starts_is_the_server_with_options_that_it_has(file: str, comman
 
     assert (Path(program).name, serve) == ("jupyter-jobprogress", "serve")
     assert {option.removeprefix("--").partition("=")[0] for option in options} <= set(JobProgressServer.aliases)
+
+
+def test_systemd_finds_nothing_wrong_with_its_unit(tmp_path: Path) -> None:
+    (command,) = unit("ExecStart")
+    text = (DEPLOY / "jobprogress.service").read_text().replace(command.split()[0], sys.executable)
+    (tmp_path / "jobprogress.service").write_text(text)
+
+    verify = [binary("systemd-analyze"), "verify", tmp_path / "jobprogress.service"]
+    done = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("file", "names"), environments().items())
