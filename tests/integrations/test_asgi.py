@@ -178,6 +178,21 @@ async def test_messages_are_those_of_the_original(settings: Settings, store: Sto
     assert second["progress"] == 0.5
 
 
+async def test_it_pings_and_closes_who_is_over_a_limit(redis_server: RedisServer, namespace: str) -> None:
+    settings = Settings(url=redis_server.url, namespace=namespace, ping_interval_s=0.1, max_viewers_per_user=1)
+    async with application(ProgressSockets(settings=settings)) as url, connect(url) as socket:
+        assert (await said(socket))["type"] == "connected"
+        ping = await said(socket)
+        async with connect(url) as second:
+            assert await closed(second) == 4429
+
+    assert {name: ping[name] for name in ("type", "job_id", "message")} == {
+        "type": "ping",
+        "job_id": "job-1",
+        "message": "keepalive",
+    }
+
+
 async def test_a_viewer_that_does_not_read_holds_up_nobody_and_gets_the_last_state(
     settings: Settings, store: Store
 ) -> None:
