@@ -19,7 +19,8 @@ const cssText = {
   setup(build) {
     build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { code } = await transform(await readFile(path, "utf8"), { loader: "css", minify: true });
-      return { contents: code.trim().replaceAll("jobprogress-", "¤").replaceAll("var(--job-", "§"), loader: "text" };
+      if (/[$^]/.test(code)) throw new Error(`${path} has a sign that stands for something else in the bundles.`);
+      return { contents: code.trim().replaceAll("jobprogress-", "$").replaceAll("var(--job-", "^"), loader: "text" };
     });
   },
 };

@@ -14,7 +14,7 @@ export function styleRoot(el: Element, text: string, name: string): void {
   const style = el.ownerDocument.createElement("style");
   style.setAttribute(`data-${PREFIX}${name}`, "");
   // The build writes the prefix of the classes, and the use of a variable, as one sign each.
-  style.textContent = text.replaceAll("¤", PREFIX).replaceAll("§", "var(--job-");
+  style.textContent = text.replaceAll("$", PREFIX).replaceAll("^", "var(--job-");
   scope.append(style);
 }
 

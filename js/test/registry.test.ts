@@ -36,3 +36,15 @@ test.each([
 
   expect(FakeSocket.all).toHaveLength(2);
 });
+
+test("a machine that slept is noticed by the clock that jumped: what is watched is asked for at once", () => {
+  connectionTo(server).watch("job-1", listener);
+  FakeSocket.last.accept();
+  vi.advanceTimersByTime(3000);
+  expect(FakeSocket.last.commands("subscribe")).toHaveLength(1);
+
+  vi.setSystemTime(Date.now() + 3_600_000);
+  vi.advanceTimersByTime(1001);
+
+  expect(FakeSocket.last.commands("subscribe")).toHaveLength(2);
+});

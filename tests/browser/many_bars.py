@@ -101,9 +101,11 @@ async def main(count: int, minutes: int, seconds: float) -> None:
             many_bars(browser, url, count) as (page, _),
         ):
             await asyncio.sleep(2)
+            loop = asyncio.get_running_loop()
+            begin_s = loop.time()
             for minute in range(minutes + 1):
-                if minute > 0:
-                    await asyncio.sleep(60 - (seconds if minute > 1 else 0))
+                # Reading a trace takes a while, too.
+                await asyncio.sleep(max(0.0, begin_s + minute * 60 - loop.time()))
                 measured = await frames(browser, page, seconds)
                 print(
                     f"minute {minute}: {await footprint(page)}, {len(measured.wall_ms) / seconds:.0f} frames/s", end=""

@@ -54,6 +54,23 @@ async def test_axe_finds_nothing(
     assert await gallery.violations(page) == []
 
 
+@pytest.mark.parametrize("wish", ["prefers-contrast", "forced-colors", "a theme of JupyterLab"])
+async def test_who_needs_contrast_sees_how_far_a_bar_has_to_go(page: Page, wish: str) -> None:
+    track = page.locator(".jobprogress-card .jobprogress-track").first
+    border = "el => getComputedStyle(el).borderTopWidth"
+    assert await track.evaluate(border) == "0px"
+
+    await page.emulate_media(
+        contrast="more" if wish == "prefers-contrast" else "no-preference",
+        forced_colors="active" if wish == "forced-colors" else "none",
+    )
+    if wish == "a theme of JupyterLab":
+        await page.evaluate("document.body.dataset.jpThemeName = 'JupyterLab Dark High Contrast'")
+
+    assert await track.evaluate(border) == "1px"
+    assert await gallery.violations(page) == []
+
+
 @pytest.mark.parametrize("width", [240, 420, 760, 1200, 1900])
 @pytest.mark.parametrize("direction", ["ltr", "rtl"])
 async def test_nothing_sticks_out(page: Page, width: int, direction: str) -> None:
