@@ -118,7 +118,7 @@ def test_thousands_of_tenants_share_the_connections_to_redis(hub: Hub) -> None:
     for socket in sockets:
         socket.ask(type="subscribe", job_ids=["j"])
 
-    assert clients() <= 6
+    assert clients() <= 8  # the service asks for users' servers at the same time
     for socket in sockets:
         socket.close()
 

@@ -109,7 +109,7 @@ class Hub:
     def monitor(self) -> Iterator[Callable[[], list[str]]]:
         """Give what answers, after the block, all commands that Redis has carried out in it."""
         mark, found = secrets.token_hex(8), list[str]()
-        with self._redis.monitor() as listening:
+        with Redis(**self._redis.get_connection_kwargs()) as own, own.monitor() as listening:
             yield lambda: found
             self.redis("ECHO", mark)
             while mark not in (command := listening.next_command()["command"]):
@@ -271,7 +271,7 @@ def running_hub(
         token=token,
         looks=[
             *(f"--JobProgress.recheck_s={RECHECK_S}", "--HubOAuth.cache_max_age=1"),
-            *("--JobProgress.keep_alive_while_running=True", "--JobProgress.keep_alive_look_s=0.2"),
+            *("--JobProgress.keep_alive_while_running=True", "--JobProgress.keep_alive_look_s=0.5"),
         ],
         password=password,
         home=str(folder / "home" / "{username}"),
