@@ -127,7 +127,7 @@ async def test_no_request_comes_in_that_tornado_would_refuse(both: Both) -> None
         asked = asked[:begin] + chance.choice(spoils) + asked[begin + chance.randrange(3) :]
         del both.handled[:]
 
-        if (await answer(both.port, asked, within_s=0.2)).startswith(ACCEPTED) and not both.handled:
+        if (await answer(both.port, asked, within_s=2)).startswith(ACCEPTED) and not both.handled:
             accepted += 1
             assert (await answer(both.tornado_port, asked)).startswith(ACCEPTED), asked
     assert accepted > 20  # some damage does no harm
