@@ -8,7 +8,7 @@ import pytest
 from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.server.metrics import Counts
-from jupyter_jobprogress.server.topic import JOINED_BYTES, Group, Pace, Topic, pace_s
+from jupyter_jobprogress.server.topic import DUTY, JOINED_BYTES, ROUND_S, SEAT_S, Group, Pace, Topic, pace_s
 from tests.support.seats import Viewer
 
 
@@ -45,6 +45,22 @@ async def test_the_first_update_after_silence_leaves_at_once() -> None:
     topic.take(stored(1))
 
     assert viewer.numbers == [1]
+
+
+async def test_a_round_of_few_viewers_is_followed_by_a_rest_without_being_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer, topic = Viewer(), Jobs().topic()
+    topic.add(viewer.mailbox, 0.0)
+    monkeypatch.delattr("time.thread_time")
+    begin_s = asyncio.get_running_loop().time()
+
+    topic.take(stored(1))
+
+    group = topic.groups[0.0]
+    assert isinstance(group, Group)
+    # So long that what the same read of the store gave is not sent by itself.
+    assert group.free_at_s >= begin_s + DUTY * (ROUND_S + SEAT_S)
 
 
 async def test_updates_in_quick_succession_all_arrive_and_leave_together() -> None:
