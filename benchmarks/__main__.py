@@ -100,7 +100,7 @@ def _hostile(arguments: argparse.Namespace) -> int:
         print(f"Not run: {exc}", file=sys.stderr)
         return 2
     print(siege.siege_text(sieges))
-    return 0 if all(one.kept for one in sieges) else 1
+    return 1 if any(one.missed for one in sieges) else 0
 
 
 def _add_reporter(parser: argparse.ArgumentParser) -> None:

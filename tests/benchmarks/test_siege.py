@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hostile import CROWD
+from benchmarks.siege import GOALS, Siege
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,3 +31,19 @@ def test_prints_what_was_felt_how_each_ended_and_what_was_left() -> None:
     before, after = found["channels, before and after"].split()
     assert after == before == "2", "the job that healthy viewers watch, and the probe"
     assert "note:" not in done.stdout, done.stdout
+
+
+def _siege(**changed: float) -> Siege:
+    figures = {**GOALS, "neighbours, %": 0.0, **changed}
+    return Siege("standalone", figures, {}, {"threads": (1, 1)})
+
+
+def test_what_a_server_misses_is_named_and_time_is_not_judged_beside_neighbours() -> None:
+    slow = {"p99 : alone": 2.1}
+
+    assert _siege().verdict == "all kept"
+    assert _siege(**slow).missed == ["p99 : alone"]
+    assert _siege(**slow, **{"neighbours, %": 30.0}).missed == []
+    assert "Not judged, since neighbours took 30 %" in _siege(**{"neighbours, %": 30.0}).verdict
+    assert _siege(**{"memory growth, MiB": 11.0, "neighbours, %": 30.0}).missed == ["memory growth, MiB"]
+    assert Siege("a", _siege().figures, {}, {"threads": (1, 2)}).missed == ["threads"]
