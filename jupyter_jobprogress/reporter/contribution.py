@@ -59,7 +59,8 @@ class Contributing(Carrier):
                 self._worker._on_receipt(receipt)
             elif self._finishing:
                 return True
-            await wait_until(self.wake, within_s=link.pace.until_next_s())
+            if not self._finishing:  # or a process would wait for its turn before it may end
+                await wait_until(self.wake, within_s=link.pace.until_next_s())
 
     async def _add(self, link: Link) -> tuple[Receipt | None, Contribution]:
         taken = self._worker._contribution()

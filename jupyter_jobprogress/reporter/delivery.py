@@ -64,7 +64,8 @@ class Delivery(Carrier):
                     return over
             elif self._finishing:
                 return False
-            await wait_until(self.wake, within_s=link.pace.until_next_s())
+            if not self._finishing:  # or a process would wait for its turn before it may end
+                await wait_until(self.wake, within_s=link.pace.until_next_s())
 
     def _beats(self, sent_s: float) -> bool:
         silence_s = self._clock() - sent_s

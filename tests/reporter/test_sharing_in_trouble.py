@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -85,6 +87,31 @@ async def test_what_is_added_again_after_a_lost_answer_counts_once(
         assert owner.n == 156
     # Each try was one more request that the store has done.
     assert proxy.connections >= 6
+
+
+async def test_a_worker_that_ends_does_not_wait_for_its_turn(
+    redis_server: RedisServer, namespace: str, reporting: Callable[[Settings], Settings]
+) -> None:
+    owner = Job("shared", settings=reporting(Settings(url=redis_server.url, namespace=namespace)))
+    await eventually(lambda: owner.run)
+    delays_s = []
+    for number in range(9):
+        # Another deadline, so that each has a sender of its own, as the processes of a pool do.
+        settings = Settings(url=redis_server.url, namespace=namespace, deadline_s=1 + number / 100)
+        worker = Job.join("shared", settings=reporting(settings))
+        worker.update()
+        await eventually(lambda worker=worker: worker.run)
+        worker.update()
+
+        begun_s = time.monotonic()
+        await asyncio.to_thread(process.sender_for(settings).finish().result, WITHIN_S)
+        delays_s.append(time.monotonic() - begun_s)
+
+    owner.complete()
+    assert await asyncio.to_thread(owner.wait, WITHIN_S)
+    assert owner.n == 18
+    # Ten looks a second would make it wait for a tenth of a second.
+    assert statistics.median(delays_s) < 0.05
 
 
 async def test_what_is_added_while_the_master_is_replaced_is_exact(
