@@ -102,7 +102,8 @@ class Bars:
 
     def _before(self) -> None:
         """Draw how jobs ended before what is printed after that."""
-        if any(row.behind and row.look() for row in self._rows):
+        behind = [row for row in self._rows if row.behind]
+        if [row for row in behind if row.look()]:
             self._draw()
         self._finish_if_ended()
 
@@ -110,6 +111,7 @@ class Bars:
         """Finish when all have ended, but wait for the end of a line that somebody is printing."""
         if self._region.open_line or not all(row.ended for row in self._rows):
             return False
+        self._draw()  # another thread may have looked at the end and not drawn it yet
         self._finish()
         return True
 

@@ -58,12 +58,12 @@ def show(job: Job, how: str = "") -> None:
         return
     row = Row(job)
     with _lock:
-        begins = _display is None
+        # First: an interrupt may come at any time from the first drawing on.
+        _arrange_exit()
+        _arrange_prompt()
         display = _display = _display or _choose(how)
         display.add(row)
-        if begins:
-            _arrange_exit()
-            _arrange_prompt()
+        if _thread is None:
             _thread = native.start(lambda: _main(display), name="jobprogress-terminal")
 
 
@@ -80,7 +80,7 @@ def _choose(how: str) -> Display:
 
 
 def _main(display: Display) -> None:
-    global _display
+    global _display, _thread
     took_s = 0.0
     try:
         while not _closing.wait(max(display.tick_s, SHARE * took_s)):
@@ -89,12 +89,12 @@ def _main(display: Display) -> None:
             took_s = time.monotonic() - begin_s
             with _lock:
                 if not display.busy:
-                    _display = None
+                    _display = _thread = None
                     return
     except Exception:  # noqa: BLE001 — outermost line of a thread; the jobs go on unseen
         _log.debug("Jobs are not shown any more.", exc_info=True)
         display.let_go()
-        _display = None
+        _display = _thread = None
 
 
 def _is_interactive() -> bool:
@@ -142,10 +142,11 @@ def _leave() -> None:
     """Show how the last jobs end, which the reporter's own exit handler would tell too late: it was there before."""
     process.leave()
     _closing.set()
-    if _thread is not None:
-        _thread.join(JOIN_S)
-    if _display is not None:
-        _display.close()
+    thread, display = _thread, _display
+    if thread is not None:
+        thread.join(JOIN_S)
+    if display is not None:
+        display.close()
 
 
 def _in_child() -> None:

@@ -228,7 +228,7 @@ if __name__ == "__main__":
 
         assert "Inner" not in terminal.text
         assert "Forked" not in terminal.text
-        assert "child prints" in terminal.lines
+        assert "child prints" in terminal.text
         assert [line.split()[:2] for line in terminal.lines if "✓" in line] == [["✓", "fork"], ["✓", "spawn"]]
 
 
