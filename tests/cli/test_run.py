@@ -58,20 +58,16 @@ class Scripts:
         self.folder = folder
         self.server = server
         self.environment = dict(server.environment)
+        self.started: list[subprocess.Popen[str]] = []
 
     def write(self, text: str, name: str = "train.py") -> None:
         (self.folder / name).write_text(text)
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **pipes, **options)
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, words: str = "") -> tuple[int, str, str]:
         """Return exit code, stdout and stderr of a command."""
@@ -95,8 +91,13 @@ class Scripts:
 
 
 @pytest.fixture
-def scripts(tmp_path: Path, server: Serving) -> Scripts:
-    return Scripts(tmp_path, server)
+def scripts(tmp_path: Path, server: Serving) -> Iterator[Scripts]:
+    found = Scripts(tmp_path, server)
+    yield found
+    for process in found.started:
+        if process.poll() is None:  # its test failed
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.parametrize(
