@@ -88,11 +88,11 @@ async def test_jobs_from_python(redis: Any, capsys: pytest.CaptureFixture[str]) 
         job.report(stage="fit")
         job.complete({"score": 1})
     assert await asyncio.to_thread(job.wait, 10)
-    (code,) = [code for code in samples(ROOT / "docs" / "cli.md") if "get_status" in code]
+    blocking, waiting = [code for code in samples(ROOT / "docs" / "cli.md") if "get_status" in code]
 
-    left = await run(code)
+    left = [await run(code) for code in (blocking, waiting)]
 
-    assert left["state"].status == "completed"
+    assert [names["state"].status for names in left] == ["completed"] * 2
     assert capsys.readouterr().out == "completed {'score': 1} None\ncomplete 1.0\n"
 
 
