@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -50,8 +50,8 @@ class Footprint(NamedTuple):
 
 
 @asynccontextmanager
-async def many_bars(browser: Browser, url: str, count: int) -> AsyncIterator[tuple[Page, PageServer]]:
-    """Open a page of so many bars whose jobs all report, until the block ends."""
+async def many_bars(browser: Browser, url: str, count: int, **fields: Any) -> AsyncIterator[tuple[Page, PageServer]]:
+    """Open a page of so many bars whose jobs all report, with these fields, too, until the block ends."""
     async with page_server() as server, await browser.new_page(viewport={"width": 1000, "height": 900}) as page:
         job_ids = [f"job-{number}" for number in range(count)]
         for job_id in job_ids:
@@ -63,7 +63,7 @@ async def many_bars(browser: Browser, url: str, count: int) -> AsyncIterator[tup
             return server.interval_ms.get(job_ids[0]) == SEEN_MS and server.interval_ms.get(job_ids[-1]) == UNSEEN_MS
 
         await eventually(paced, within_s=20)
-        reporting = asyncio.create_task(server.keep_reporting(job_ids, per_s=PER_S))
+        reporting = asyncio.create_task(server.keep_reporting(job_ids, per_s=PER_S, **fields))
         try:
             yield page, server
         finally:

@@ -48,7 +48,7 @@ class PageServer:
             if socket.close_code is None and self.answering:
                 await socket.send(frame)
 
-    async def keep_reporting(self, job_ids: Sequence[str], *, per_s: float) -> None:
+    async def keep_reporting(self, job_ids: Sequence[str], *, per_s: float, **fields: Any) -> None:
         """Report on each of these jobs so often, and send what the page asked for, until this is cancelled."""
         loop = asyncio.get_running_loop()
         sent_s = dict.fromkeys(job_ids, 0.0)
@@ -57,7 +57,9 @@ class PageServer:
             begin_s = loop.time()
             step += 1
             for job_id in job_ids:
-                frame = self.report(job_id, progress=step % 1000 / 1000, n=step % 1000, total=1000, unit="rows")
+                frame = self.report(
+                    job_id, progress=step % 1000 / 1000, n=step % 1000, total=1000, unit="rows", **fields
+                )
                 # A tick may come some milliseconds early, and is not to be missed for that.
                 if begin_s - sent_s[job_id] >= self.interval_ms[job_id] / 1000 - 0.5 / per_s:
                     sent_s[job_id] = begin_s
