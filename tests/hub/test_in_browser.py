@@ -178,6 +178,23 @@ async def test_pages_of_others_reach_nothing_with_the_cookie_of_a_user(browser: 
         assert await other.evaluate(STATUS, f"{hub.url}{JOBS}/hidden") == 401
 
 
+async def test_the_cookie_of_one_server_opens_no_other(browser: Browser, hub: Hub) -> None:
+    hub.start_server("ext-eve")
+    paths = {"service-jobprogress": SERVICE, "jupyterhub-user-ext-eve": "user/ext-eve/jobprogress/"}
+    async with signed_in(browser, hub, "ext-eve") as page:
+        await page.goto(hub.url + paths["jupyterhub-user-ext-eve"])
+        await expect(page.get_by_label("Ids of jobs to watch")).to_be_visible()
+        found = {cookie["name"]: cookie["value"] for cookie in await page.context.cookies()}
+
+    def status(path: str, name: str, value: str) -> int:
+        return hub.refusal(f"{path}ws/jobs", headers={"Cookie": f"{name}={value}"})
+
+    for (name, path), other in zip(paths.items(), reversed(paths), strict=True):
+        assert status(path, name, found[name]) == 101
+        assert status(path, name, found[other]) == 401
+        assert status(path, other, found[other]) == 401
+
+
 async def test_a_name_of_somebody_else_that_leads_to_the_hub_opens_nothing(browser: Browser, hub: Hub) -> None:
     rebound = hub.url.replace("127.0.0.1", REBOUND)
     hub.start_server("ann")

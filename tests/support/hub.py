@@ -99,6 +99,7 @@ class Hub:
         self.api_url = ""
         """The API of the Hub without the proxy in front."""
         self._tokens: dict[str, str] = {}
+        self._redis_url = redis_url
         self._redis = Redis.from_url(redis_url)
 
     def redis(self, *command: str) -> Any:
@@ -109,7 +110,7 @@ class Hub:
     def monitor(self) -> Iterator[Callable[[], list[str]]]:
         """Give what answers, after the block, all commands that Redis has carried out in it."""
         mark, found = secrets.token_hex(8), list[str]()
-        with Redis(**self._redis.get_connection_kwargs()) as own, own.monitor() as listening:
+        with Redis.from_url(self._redis_url) as own, own.monitor() as listening:
             yield lambda: found
             self.redis("ECHO", mark)
             while mark not in (command := listening.next_command()["command"]):
