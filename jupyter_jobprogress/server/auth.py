@@ -62,6 +62,9 @@ class Guarded(RequestHandler):
     ticket_opens: ClassVar[frozenset[str]] = frozenset()
     ticket_in_query: ClassVar[bool] = False
 
+    owner: str | None = None
+    """The user of the path whose jobs are asked for, where that is not whoever asks."""
+
     def initialize(self, *, site: Site) -> None:
         self.site = site
         self.user: UserGrant | None = None

@@ -126,9 +126,7 @@ def _digest(handler: RequestHandler) -> str:
 
 
 class HubHandler(HubOAuthenticated, PlainHandler):  # type: ignore[misc]
-    """What stands in front of every handler. ``owner`` is the user of the path, whose jobs are asked for."""
-
-    owner: str | None = None
+    """What stands in front of every handler."""
 
     @property
     def hub_auth(self) -> HubOAuth:

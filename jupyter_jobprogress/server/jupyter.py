@@ -33,6 +33,8 @@ class JupyterDoor:
         user = await _ask_again(handler) if again else handler.current_user
         if user is None:
             return None
+        if again:
+            handler.current_user = user  # an authorizer may look at it
         allowed: set[Action] = set()
         for action, jupyter_action in JUPYTER_ACTION.items():
             answer = handler.authorizer.is_authorized(handler, user, jupyter_action, RESOURCE)

@@ -144,7 +144,7 @@ class PlainHandler(RequestHandler):
     def options(self, *_: str, **__: str) -> None:
         """Answer a preflight. Without the header of ``set_default_headers`` the browser reads no more of it."""
         self.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
-        self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type")
+        self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-XSRFToken")
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
         self.finish()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from jupyter_jobprogress.errors import ForbiddenError, UnauthorizedError
-from jupyter_jobprogress.protocol.tickets import Ticket
 from jupyter_jobprogress.server.auth import Actions, Guarded
-from jupyter_jobprogress.server.grants import Grant, UserGrant
+from jupyter_jobprogress.server.grants import UserGrant
+from jupyter_jobprogress.server.handshake import Handshake
 from jupyter_jobprogress.server.site import Site
 from jupyter_jobprogress.server.transport import SessionSocket
 
@@ -27,20 +26,8 @@ class _Socket(Guarded, SessionSocket):
         """Leave headers alone: they mean nothing on an upgrade."""
 
     async def get(self, job_id: str | None = None) -> None:
-        self.expect(self.grant, who=self.site.door.who(self), job_id=job_id, check=self._still)
+        self.expect(self.grant, who=self.site.door.who(self), job_id=job_id, check=Handshake(self).judge)
         await super().get()
-
-    async def _still(self, grant: Grant) -> Grant:
-        """Judge the handshake again, as if it came now."""
-        if isinstance(grant, Ticket):
-            return self.site.key.read(str(self.ticket_text()))
-        now = await self.site.door.user(self, again=True)
-        if now is None:
-            raise UnauthorizedError
-        self.grant = now
-        if not self.permits():
-            raise ForbiddenError("watch")
-        return now
 
 
 class JobSocket(_Socket):

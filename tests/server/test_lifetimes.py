@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,23 @@ async def test_in_a_jupyter_server(service: Service, jp_base_url: str, jp_http_p
     before = alive()
     await come_and_go(service, url, additional_headers=jp_auth_header)
     assert not await settles(before)
+
+
+@pytest.mark.usefixtures("jp_ws_fetch")  # which starts it
+async def test_open_sockets_hold_neither_their_handlers_nor_requests(
+    service: Service, jp_base_url: str, jp_http_port: int, jp_auth_header: Any
+) -> None:
+    url = f"ws://127.0.0.1:{jp_http_port}{jp_base_url}jobprogress/ws/jobs/job-1"
+    before = alive()
+
+    async with AsyncExitStack() as opened:
+        for _ in range(VIEWERS):
+            socket = websockets.connect(url, compression=None, additional_headers=jp_auth_header)
+            await (await opened.enter_async_context(socket)).recv()
+
+        async def let_go() -> bool:
+            # What the first viewer starts for all of them runs in the context of its request.
+            return (alive() - before)["JupyterJobSocket"] <= 1 and (alive() - before)["HTTPServerRequest"] <= 1
+
+        await eventually(let_go, within_s=10, every_s=0.1)
+        assert (alive() - before)["Session"] == VIEWERS
