@@ -80,7 +80,7 @@ class Listing:
 
     def __init__(self, callback: Callable[[Mapping[str, bytes]], object]) -> None:
         self._callback = callback
-        self._newest = 0
+        self._known: dict[str, int | None] = {}
 
     async def run(self, link: Link) -> None:
         """Look again and again, until cancelled. What the store does not say now it says later."""
@@ -103,14 +103,21 @@ class Listing:
 
     async def _look(self, link: Link) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        newest, after, seen = self._newest, None, 0
+        after, seen = None, 0
         while True:
             page = await link.list(limit=LIST_PAGE, after=after)
-            fresh = [stored for stored in page.jobs if stored.seq is None or stored.seq > newest]
+            # Not what is newer than all that was seen: the order of jobs is read before their states, so that one whose
+            # state came in between may be missing from a list with newer ones.
+            fresh = [each for each in page.jobs if each.seq is None or each.seq != self._known.get(each.job_id)]
             found.update({stored.job_id: stored.data for stored in fresh})
-            self._newest = max([self._newest, *(stored.seq or 0 for stored in fresh)])
+            for stored in fresh:
+                self._known.pop(stored.job_id, None)  # to the end, as the newest
+                self._known[stored.job_id] = stored.seq
             seen += len(page.jobs)
             after = page.next
             # The list runs from the newest to the oldest: what follows is known.
             if after is None or len(fresh) < len(page.jobs) or seen >= LIST_MOST:
-                return found
+                break
+        while len(self._known) > 2 * LIST_MOST:
+            del self._known[next(iter(self._known))]
+        return found

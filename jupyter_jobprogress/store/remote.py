@@ -43,8 +43,8 @@ BATCH: Final = 64
 LET_GO_S: Final = 1800.0
 """Rest after a server has let go of this end, since nothing runs here, unless something is asked sooner."""
 
-DENIED_S: Final = 30.0
-"""Rest after a refusal: who is not let in knocks twice a minute at most."""
+DENIED_S: Final = 10.0
+"""Rest after a refusal: who is not let in knocks six times a minute at most, and is soon heard once he may come in."""
 
 _HELLO: Final = messages.encode(messages.Unsubscribe(job_ids=[]))
 """Says nothing, so that a server which waits for a first message does not close a store that wants nothing now."""

@@ -114,11 +114,12 @@ def test_thousands_of_tenants_share_the_connections_to_redis(hub: Hub) -> None:
         return len(hub.redis("CLIENT", "LIST").split(b"\n"))
 
     report(hub, "ann", "first")
+    before = clients()
     sockets = [hub.socket(f"{SERVICE}ws/jobs", token=hub.user(f"many-{number}")) for number in range(20)]
     for socket in sockets:
         socket.ask(type="subscribe", job_ids=["j"])
 
-    assert clients() <= 8  # the service asks for users' servers at the same time
+    assert clients() <= before + 4  # the servers of users come and go at the same time
     for socket in sockets:
         socket.close()
 

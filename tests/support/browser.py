@@ -227,7 +227,9 @@ class NotebookPage:
         return response.request.method == "PUT" and f"/api/contents/{self.file.path.name}" in response.url
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # A bar asks whether its user was signed out while the server is away: that it is, is no fault of the page.
+        asks = "/jobprogress/api/jobs?limit=1&" in message.location.get("url", "")
+        if message.type == "error" and not asks:
             self.errors.append(f"{message.text} at {message.location}")
 
     def _socket(self, socket: WebSocket) -> None:

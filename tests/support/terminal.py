@@ -89,7 +89,8 @@ def in_terminal(
     """Run Python with these arguments in a terminal until the block ends."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    inherited = {name: value for name, value in kernel_environment().items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    other = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")  # of the terminal that the tests run in, or of none
+    inherited = {name: value for name, value in kernel_environment().items() if name not in other}
     env = inherited | {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | dict(environment or {})
 
     def own_terminal() -> None:
