@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -14,6 +15,9 @@ from jupyter_jobprogress.reporter.link import DENIED_RETRY_S, Link
 
 LIST_S: Final = 2.0
 """Time between two looks at the list of all jobs, as a page has it that asks its server."""
+
+TOLD_AGAIN: Final = frozenset({2, 5, 15})
+"""Looks after which all is told once more: a page may not have listened yet, and a busy kernel hears no page ask."""
 
 LIST_PAGE: Final = 200
 LIST_MOST: Final = 2000
@@ -85,7 +89,9 @@ class Listing:
     async def run(self, link: Link) -> None:
         """Look again and again, until cancelled. What the store does not say now it says later."""
         failures = 0
-        while True:
+        for looks in itertools.count():
+            if looks in TOLD_AGAIN:
+                self._known.clear()
             try:
                 if found := await self._look(link):
                     self._callback(found)
