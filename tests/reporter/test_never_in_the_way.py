@@ -189,7 +189,7 @@ async def _report(fault: AbstractAsyncContextManager[str], *, calls: int, expect
     async with fault as url:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", PROGRAM, url, str(calls), "none" if expects is None else "fault"),
-            env=kept | {"PYTHONPATH": str(REPOSITORY), "JOBPROGRESS_TOKEN": TOKEN},
+            env=kept | {"PYTHONPATH": str(REPOSITORY), "JOBPROGRESS_TOKEN": TOKEN, "JOBPROGRESS_DISPLAY": "off"},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
