@@ -6,10 +6,11 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 
 class PageServer:
@@ -46,7 +47,8 @@ class PageServer:
         frame = self.report(job_id, **fields)
         for socket in self.sockets:
             if socket.close_code is None and self.answering:
-                await socket.send(frame)
+                with suppress(ConnectionClosed):  # the page may leave meanwhile
+                    await socket.send(frame)
 
     async def keep_reporting(self, job_ids: Sequence[str], *, per_s: float, **fields: Any) -> None:
         """Report on each of these jobs so often, and send what the page asked for, until this is cancelled."""
