@@ -157,7 +157,7 @@ class Besieging:
             f"--port={target.port}",
             f"--path={target.prefix}/ws/jobs",
         ]
-        command += [f"--seconds={self._seconds}", "--heavy=heavy", "--headers=-"]
+        command += [f"--seconds={self._seconds}", "--heavy=heavy", "--headers=-", "--behind"]
         done = subprocess.run(command, cwd=ROOT, input=headers + "\n", capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SiegeError(f"the attackers failed: {done.stderr[-2000:]}")

@@ -70,6 +70,7 @@ class Guarded(RequestHandler):
         self.user: UserGrant | None = None
 
     async def prepare(self) -> None:
+        await self.site.service.turns.take()
         if (prepared := super().prepare()) is not None:
             await prepared
         # A browser's preflight has no credential, and learns nothing but headers.

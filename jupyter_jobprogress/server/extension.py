@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -78,6 +79,9 @@ class JobProgressExtension(JobProgress, ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Let many viewers come at once, and export the environment of kernels. The server listens now."""
         lengthen_queue(serverapp.http_server)
+        # What a Jupyter server consists of stays to its end. The garbage collector took 100 ms to look at all of it,
+        # now and then, in which no viewer and no kernel was served.
+        gc.freeze()
         if self.keep_alive_while_running and self._service is not None:
             settings = serverapp.web_app.settings
 

@@ -17,6 +17,7 @@ from jupyter_jobprogress.server.metrics import Metrics
 from jupyter_jobprogress.server.open_sockets import OpenSockets
 from jupyter_jobprogress.server.session import Session
 from jupyter_jobprogress.server.tenants import Tenant, Tenants
+from jupyter_jobprogress.server.turns import Turns
 from jupyter_jobprogress.server.watchman import Check, Watchman, still_in
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect
@@ -44,6 +45,7 @@ class Service:
         self.fanout = self._tenants.only.fanout
         self.reporters = self._tenants.only.reporters
         self._door = Door(settings)
+        self.turns = Turns()
         self._sessions: dict[Session, tuple[Outlet, str, Tenant]] = {}
         self._watchman = Watchman(settings.recheck_s)
         self.sockets = OpenSockets()
