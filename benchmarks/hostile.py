@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection
@@ -266,11 +265,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     names = [kind.__name__ for kind in CROWD]
     parser.add_argument("--kinds", nargs="+", choices=names, default=names, metavar="KIND", help="default: all")
-    parser.add_argument("--behind", action="store_true", help="take only what others leave of the processor (Linux)")
     parser.add_argument("--headers", default="", help="lines of every request, with \\r\\n; - reads them from stdin")
     arguments = parser.parse_args()
-    if arguments.behind:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     headers = (
         sys.stdin.readline().rstrip("\n").encode().decode("unicode_escape")
         if arguments.headers == "-"
