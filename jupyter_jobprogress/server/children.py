@@ -15,6 +15,7 @@ import msgspec
 from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.messages import Stored
 from jupyter_jobprogress.store.base import Store
+from jupyter_jobprogress.store.portions import PORTION_BYTES
 
 LOOK_S: Final = 2.0
 """Time between two looks."""
@@ -23,7 +24,8 @@ NEWEST: Final = 500
 """Jobs that one look goes through. A child is among them while it lives: its heartbeats make it one of the newest."""
 
 PAGES: Final = 8
-"""Most pages of the listing by parent, made once when a parent begins to be watched."""
+"""Most pages of the listing by parent, made once when a parent begins to be watched. Those that the size of their
+states has cut short count by their jobs."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +93,7 @@ class Children:
             self._wake.clear()
             try:
                 await self._list_new_parents()
-                page = await self._store.list(limit=NEWEST)
-                self._found(page.jobs)
+                await self._list_newest()
             except StoreError as exc:
                 _log.debug("Parts of jobs are looked for later: %s", exc)
             try:
@@ -102,14 +103,26 @@ class Children:
                 pass
         self._looker = None
 
+    async def _list_newest(self) -> None:
+        left, after = NEWEST, None
+        while left > 0:  # a page of large states is shorter than it was asked for
+            page = await self._store.list(limit=left, after=after)
+            self._found(page.jobs)
+            left -= len(page.jobs)
+            if (after := page.next) is None:
+                break
+
     async def _list_new_parents(self) -> None:
         for parent_id, parent in list(self._parents.items()):
             if parent.listed:
                 continue
-            after = None
-            for _ in range(PAGES):
+            after, pages, found = None, 0, 0
+            while pages < PAGES and found < PAGES * NEWEST:
                 page = await self._store.list(parent_id=parent_id, limit=NEWEST, after=after)
                 self._found(page.jobs)
+                found += len(page.jobs)
+                # One that ends early for the size of its states has gone through few jobs.
+                pages += sum(len(stored.data) for stored in page.jobs) < PORTION_BYTES
                 if (after := page.next) is None:
                     break
             parent.listed = True

@@ -126,7 +126,8 @@ class Store(ABC):
         after: int | None = None,
     ) -> Page:
         """Page through known jobs, newest first, from an index. A page may be shorter than ``limit`` (1 to 1000) where
-        ``next`` is not None. Messages of the original form, which no store took in, are not listed."""
+        ``next`` is not None: it ends at ``portions.PORTION_BYTES``. Messages of the original form, which no store took
+        in, are not listed."""
 
     @abstractmethod
     async def request_cancel(self, job_id: str) -> bool:

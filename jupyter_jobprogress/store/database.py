@@ -10,10 +10,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from jupyter_jobprogress.protocol.state import Status
+from jupyter_jobprogress.store.portions import PORTION_BYTES
 from jupyter_jobprogress.store.rules import Fence
 
 _SCHEMA: Final = """
@@ -119,15 +121,24 @@ class Database:
 
     def list(
         self, *, status: Status | None, parent_id: str | None, limit: int, after: int | None, now_us: int
-    ) -> list[Row]:
-        """Return up to ``limit`` rows older than ``after``, newest first."""
+    ) -> tuple[list[Row], bool]:
+        """Return up to ``limit`` rows older than ``after``, newest first, of about ``PORTION_BYTES`` at most; and
+        whether there are more."""
         query = (
             f"SELECT {_COLUMNS} FROM jobs WHERE expires_us > :now AND (:after IS NULL OR seq < :after) "
             "AND (:status IS NULL OR status = :status) AND (:parent IS NULL OR parent_id = :parent) "
             "ORDER BY seq DESC LIMIT :limit"
         )
-        given = {"now": now_us, "after": after, "status": status and str(status), "parent": parent_id, "limit": limit}
-        return [_row(columns) for columns in self._open().execute(query, given)]
+        given = {"now": now_us, "after": after, "status": status and str(status), "parent": parent_id}
+        rows: list[Row] = []
+        size = 0
+        with closing(self._open().execute(query, {**given, "limit": limit + 1})) as found:
+            for columns in found:
+                if len(rows) == limit or size >= PORTION_BYTES:
+                    return rows, True
+                rows.append(_row(columns))
+                size += len(rows[-1].state) + len(rows[-1].history)
+        return rows, False
 
     def changed_elsewhere(self) -> bool:
         """Whether another connection has written to the file since the last call."""

@@ -154,11 +154,10 @@ class EmbeddedStore(Store):
         limit = min(max(limit, 1), 1000)
         await self._flush()
         now_us = self.now_us()
-        rows = await self._run(
-            lambda: self._database.list(status=status, parent_id=parent_id, limit=limit + 1, after=after, now_us=now_us)
+        rows, more = await self._run(
+            lambda: self._database.list(status=status, parent_id=parent_id, limit=limit, after=after, now_us=now_us)
         )
-        more = rows[limit - 1].fence.seq if len(rows) > limit else None
-        return Page([_stored(row) for row in rows[:limit]], more)
+        return Page([_stored(row) for row in rows], rows[-1].fence.seq if more else None)
 
     async def request_cancel(self, job_id: str) -> bool:
         self._check_open()

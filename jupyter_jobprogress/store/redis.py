@@ -28,6 +28,7 @@ from jupyter_jobprogress.protocol.names import RedisNames, check_job_id, tenant_
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
+from jupyter_jobprogress.store.portions import PORTION_BYTES, Stride
 from jupyter_jobprogress.store.readable import Readable
 from jupyter_jobprogress.store.redis_client import RedisClient, Script
 from jupyter_jobprogress.store.redis_index import Indexed
@@ -174,18 +175,22 @@ class RedisStore(Store):
         limit = min(max(limit, 1), 1000)
         scan = limit if status is None and parent_id is None else max(limit, SCAN)
         entries = await self._newest(after, scan + 1)
-        states = await self._read_raw([job_id for job_id, _ in entries[:scan]])
         jobs: list[Stored] = []
         gone: list[int] = []
-        looked_at = 0
-        for (job_id, seq), data in zip(entries, states, strict=False):
-            if len(jobs) == limit:
-                break
-            looked_at += 1
-            if data is None:
-                gone.append(seq)
-            elif (stored := self._readable.read(job_id, data)) is not None and _matches(stored, status, parent_id):
-                jobs.append(stored)
+        looked_at, size, stride = 0, 0, Stride()
+        while looked_at < min(scan, len(entries)) and len(jobs) < limit and size < PORTION_BYTES:
+            part = entries[looked_at : min(looked_at + stride.count, scan)]
+            states = await self._read_raw([job_id for job_id, _ in part])
+            stride.learn(len(data or b"") for data in states)
+            for (job_id, seq), data in zip(part, states, strict=True):
+                if len(jobs) == limit or size >= PORTION_BYTES:
+                    break
+                looked_at += 1
+                if data is None:
+                    gone.append(seq)
+                elif (stored := self._readable.read(job_id, data)) is not None and _matches(stored, status, parent_id):
+                    jobs.append(stored)
+                    size += len(data)
         await self._prune(gone)
         return Page(jobs, entries[looked_at - 1][1] if looked_at < len(entries) else None)
 

@@ -35,10 +35,7 @@ from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.settings import Settings, mask_url
 from jupyter_jobprogress.store.base import Health, Listener, Page, Store, Subscription
-from jupyter_jobprogress.store.remote_link import Link
-
-BATCH: Final = 64
-"""Most jobs in one command: with the longest ids it stays below what a server takes from a viewer, 16 KiB."""
+from jupyter_jobprogress.store.remote_link import BATCH, Link
 
 LET_GO_S: Final = 1800.0
 """Rest after a server has let go of this end, since nothing runs here, unless something is asked sooner."""

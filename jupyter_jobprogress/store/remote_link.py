@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from jupyter_jobprogress.errors import StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.protocol.codes import CloseCode
+from jupyter_jobprogress.protocol.limits import UPDATE_BYTES
 from jupyter_jobprogress.settings import Settings, is_loopback, mask_url
 
 HANDSHAKE_S: Final = 10.0
@@ -21,6 +22,12 @@ SILENCE_S: Final = 10.0
 """A protocol ping every so often, and as long again for its answer: a silent server is found within twice this."""
 
 QUEUE_MESSAGES: Final = 1024
+
+BATCH: Final = 64
+"""Most jobs in one command: with the longest ids it stays below what a server takes from a viewer, 16 KiB."""
+
+MESSAGE_BYTES: Final = (BATCH + 1) * (UPDATE_BYTES + 1024)
+"""Largest message of a server that is taken: the largest states of a whole batch."""
 
 _REASONS: Final = {
     404: "it answers 404: jupyter_jobprogress is not enabled there, or the path is wrong",
@@ -116,7 +123,7 @@ class Link:
             "ping_interval": SILENCE_S,
             "ping_timeout": SILENCE_S,
             "close_timeout": 1.0,
-            "max_size": 4 * 1024 * 1024,
+            "max_size": MESSAGE_BYTES,
         }
         if parts.scheme.endswith("+unix"):
             return await _Connect(f"ws://localhost{path}", unix=True, path=unquote(parts.netloc), proxy=None, **options)

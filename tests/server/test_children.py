@@ -98,3 +98,29 @@ async def test_a_store_that_is_away_is_asked_again(store: FaultyStore, children:
     store.fault = None
 
     assert await viewer.next() == ("p", ["p.1"])
+
+
+async def test_parts_with_large_states_are_found_behind_each_other(store: FaultyStore, children: Children) -> None:
+    viewer, parts = Viewer(), [f"p.{number}" for number in range(10)]
+    for part in parts:
+        await store.publish(make_state(part, parent_id="p", metadata={"x": "y" * 60_000}), start=True)
+
+    children.watch(viewer, "p")
+
+    told: list[str] = []
+    while len(told) < len(parts):
+        told += (await viewer.next())[1]
+    assert sorted(told) == parts
+
+
+async def test_new_parts_with_large_states_are_found_behind_each_other(store: FaultyStore, children: Children) -> None:
+    viewer = Viewer()
+    await store.publish(make_state("p.first", parent_id="p"), start=True)
+    children.watch(viewer, "p")
+    assert await viewer.next() == ("p", ["p.first"])
+    # Of one turn: a look sees them all or none, and the first of them is not on the first page.
+    await store.publish(make_state("p.second", parent_id="p"), start=True)
+    for number in range(10):
+        await store.publish(make_state(f"other-{number}", metadata={"x": "y" * 60_000}), start=True)
+
+    assert await viewer.next() == ("p", ["p.second"])

@@ -30,6 +30,7 @@ from jupyter_jobprogress.protocol.state import History, State, Status
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Listener, Store
 from jupyter_jobprogress.store.embedded import EmbeddedStore
+from jupyter_jobprogress.store.portions import PORTION_BYTES
 from jupyter_jobprogress.store.redis import RedisStore
 from jupyter_jobprogress.store.remote import RemoteStore
 from tests.support.jobs import Collector, eventually, make_state
@@ -38,6 +39,8 @@ from tests.support.remote_server import remote_server
 OpenStore = Callable[..., AbstractAsyncContextManager[Store]]
 
 HISTORY = History(t_s=[0.0, 1.0], progress=[0.0, 0.5], metrics={"loss": [None, 0.25]})
+LONG = History(t_s=[1 / 3] * 128, progress=[1 / 3] * 128, metrics={f"m{number}": [1 / 3] * 128 for number in range(4)})
+"""Close to its limit of 16 KiB."""
 
 
 @asynccontextmanager
@@ -389,6 +392,27 @@ async def test_list_of_nothing_is_an_empty_last_page(store: Store) -> None:
     page = await store.list()
 
     assert page == ([], None)
+
+
+async def test_large_states_are_read_together_and_listed_in_small_pages(store: Store) -> None:
+    job_ids = [f"job-{number:02}" for number in range(64)]
+    for number, job_id in enumerate(job_ids):
+        large = {"x": "y" * (0 if number % 8 == 0 else 60_000)}
+        await store.publish(make_state(job_id, metadata=large, history=LONG), start=True)
+
+    after, listed = None, list[Stored]()
+    while True:
+        page = await store.list(limit=1000, after=after)
+        sizes = [len(stored.data) for stored in page.jobs]
+        assert sum(sizes[:-1]) < PORTION_BYTES
+        listed += page.jobs
+        if (after := page.next) is None:
+            break
+
+    assert [stored.job_id for stored in listed] == job_ids[::-1]
+    found = await store.read(job_ids)
+    assert found == {stored.job_id: stored for stored in listed}
+    assert sum(len(stored.data) for stored in found.values()) > 4 * 1024 * 1024
 
 
 async def test_list_filters_by_status_and_by_parent(store: Store) -> None:
