@@ -127,16 +127,21 @@ def end_cell(result: Any) -> None:
     output = sys.modules.get("jupyter_jobprogress.widget.output")
     if output is not None:
         hear_ends()
-        output.end_cell()
+        output.end_cell(within_s=HEAR_S)
     terminal = sys.modules.get("jupyter_jobprogress.terminal.shown")
     if terminal is not None:
         terminal.end_command()
 
 
 def hear_ends() -> None:
-    """Wait for the bars to hear from the store how the jobs of this cell ended, so that its output says it."""
+    """Wait for the bars to hear from the store how the jobs of this cell ended, so that its output says it.
+
+    Of a job that goes on, its own words are newer than anything that the store has.
+    """
     until_s = time.monotonic() + HEAR_S
     for job, bar in _shown[:]:
         if job.closed:
             bar.wait(max(0.0, until_s - time.monotonic()))
             _shown.remove((job, bar))
+        else:
+            bar.present(job._present())

@@ -52,5 +52,5 @@ def test_papermill_leaves_lines_of_text_and_static_html(tmp_path: Path) -> None:
     assert train["text/plain"].startswith("Train: Failed · 75% · 3/4 · after 0.")
     assert train["text/plain"].endswith("no more disk")
     # When the kernel ended it was cancelled, and papermill had read the cell before.
-    assert going_on["text/plain"].startswith(("Sweep: Running", "open: Waiting", "Sweep: Cancelled"))
+    assert going_on["text/plain"].startswith(("Sweep: Running · 40% · 4/10", "Sweep: Cancelled · 40% · 4/10"))
     assert elsewhere["text/plain"] == "elsewhere: Waiting for the job"

@@ -13,6 +13,7 @@ import msgspec
 from jupyter_jobprogress.errors import JobCancelled
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt
 from jupyter_jobprogress.protocol.payload import number, timestamp
+from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter import endings, process
 from jupyter_jobprogress.reporter.carrier import Carrier, Words
 from jupyter_jobprogress.reporter.composer import Composer
@@ -184,6 +185,12 @@ class Reported(Said):
 
     # What the sender's loop calls.
 
+    def _present(self) -> State:
+        """Say what the sender would send now, but for what takes room. It may not have been sent yet."""
+        words = self._final or Words(self._facts(), number(self.n))
+        facts = msgspec.structs.replace(words.facts, metadata=None, result=None)
+        return self._composer().compose(facts, words.n, run=self._run, now_s=time.monotonic(), wall_s=time.time())
+
     def _words(self) -> Words:
         self._settle()
         final = self._final
@@ -246,7 +253,10 @@ class Reported(Said):
             self._on_over(False)
 
     def _delivery(self) -> Carrier:
-        composer = Composer(
+        return Delivery(self._id, self, self._composer(), start=True, heartbeat_s=self._heartbeat_s)
+
+    def _composer(self) -> Composer:
+        return Composer(
             job_id=self._id,
             started_at=self._started_at or timestamp(time.time()),
             heartbeat_s=self._heartbeat_s,
@@ -255,7 +265,6 @@ class Reported(Said):
             now_s=time.monotonic(),
             n=number(self._n) or 0,
         )
-        return Delivery(self._id, self, composer, start=True, heartbeat_s=self._heartbeat_s)
 
     def _contributing(self) -> Carrier:
         return Contributing(self._id, self, run=self._run, started_at=self._started_at)

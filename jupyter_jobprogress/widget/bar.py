@@ -84,6 +84,7 @@ class JobProgress(anywidget.AnyWidget):
         self._news: dict[str, bytes] = {}
         self._stops: dict[str, Callable[[], None]] = {}
         self._over = threading.Event()
+        self._heard = threading.Event()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._output = output.Output()
         # The next run of a job is shown by the bar that shows this one, where that is still there.
@@ -138,13 +139,26 @@ class JobProgress(anywidget.AnyWidget):
         return bool(self.job_ids) and all(known.terminal(self.states.get(job_id)) for job_id in self.job_ids)
 
     def save(self) -> None:
-        """Leave what is known now in the file: in the state of the widget, and at the end of all jobs in the output.
+        """Leave what is known now in the file: in the state of the widget and in the output, at the end for good.
 
         Where the output is out of reach, nothing happens: a page that was reloaded leaves it to the renderer.
         """
         super().send_state("saved")
         if self.ended:
             self._output.replace(self._static())
+        else:
+            self._output.renew(*self._repr_mimebundle_())
+
+    def hear(self, within_s: float) -> None:
+        """Wait until something is known of a job, where somebody follows it and the output does not say it yet."""
+        if self._stops and self._output.fresh and not self.saved:
+            self._heard.wait(max(0.0, within_s))
+
+    def present(self, state: State) -> None:
+        """Learn what a job of this process says, ahead of the store, for what is left in the file."""
+        heard = self.saved.get(state.job_id)
+        if not known.terminal(heard):
+            self.saved = self.saved | {state.job_id: (heard or {}) | known.kept({"": known.as_json(state)})[""]}
 
     def send_state(self, key: Any = None) -> None:
         """Send traits to the pages; ``saved``, which changes with each state, only by ``save`` and with all others."""
@@ -205,6 +219,7 @@ class JobProgress(anywidget.AnyWidget):
             return
         self.states = {**self.states, **states}
         self.saved = known.kept(self.states)
+        self._heard.set()
         for name, value in known.summary(self.job_ids, self.states).items():
             setattr(self, name, value)
         with self._lock:
