@@ -150,12 +150,11 @@ class KernelPage:
         await self.page.evaluate(f"arguments => host.{method}(...arguments)", list(arguments))
 
 
-async def bare_page(browser: Browser) -> Page:
-    """Open a page that hosts widgets, and has no server."""
+async def bare_page(browser: Browser, html: str = "<!doctype html>") -> Page:
+    """Open a page that hosts widgets, and has no server, nor any other network."""
     page = await browser.new_page()
-    await page.route(
-        "http://bare.invalid/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html")
-    )
+    await page.route("**/*", lambda route: route.abort())
+    await page.route("http://bare.invalid/", lambda route: route.fulfill(body=html, content_type="text/html"))
     await page.goto("http://bare.invalid/")
     await page.evaluate(HOST)
     return page
