@@ -87,7 +87,7 @@ class Output:
                 on_display()
 
     def renew(self, data: dict[str, Any], metadata: dict[str, Any]) -> None:
-        """Say once, at the end of the cell that displays the bar, what is known by then: a file may be made without a page.
+        """Say once, at the end of the cell that displays the bar, what is known by then: there may be no page to do it.
 
         Only where that is new: a front end makes a widget anew for it.
         """
