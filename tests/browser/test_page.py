@@ -45,16 +45,16 @@ async def test_from_the_form_to_a_link_that_is_shared(
         await page.get_by_label("Token").fill(server.told.token)
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
-        assert page.url == server.url
+        await expect(page).to_have_url(server.url)
         await accessible()
 
         await report("train-7", progress=0.4)
         await report("other", progress=0.1)
         await page.locator("[role=row][data-job='train-7'] button").click()
-        assert page.url == f"{server.url}jobs/train-7"
+        await expect(page).to_have_url(f"{server.url}jobs/train-7")
         await page.get_by_label("Ids of jobs to watch").fill("other")
         await page.get_by_role("button", name="Watch", exact=True).click()
-        assert page.url == f"{server.url}?job=other&job=train-7"
+        await expect(page).to_have_url(f"{server.url}?job=other&job=train-7")
         await page.go_back()
         await expect(page.locator(".jobprogress-card")).to_have_count(1)
         await page.reload()

@@ -133,7 +133,7 @@ async def test_a_job_is_found_cancelled_and_shared_on_a_phone(
         reports = isolated_environment(tmp_path, JOBPROGRESS_URL=place.reports, JOBPROGRESS_TOKEN=place.token)
         async with job(reports) as process:
             await page.locator("[role=row][data-job='train-7'] button").tap(timeout=WAIT_MS)
-            assert page.url == f"{place.url}jobs/train-7"
+            await expect(page).to_have_url(f"{place.url}jobs/train-7")
             card = page.locator(".jobprogress-card")
             await expect(card.locator(".jobprogress-word")).to_have_text("Running", timeout=WAIT_MS)
             await fits(page)
@@ -141,7 +141,7 @@ async def test_a_job_is_found_cancelled_and_shared_on_a_phone(
             # Somebody else follows the link, and sees how it ends.
             shared = await other.new_page()
             await shared.goto(f"{page.url}?token={place.token}")
-            assert shared.url == page.url
+            await expect(shared).to_have_url(page.url)
             await expect(shared.locator(".jobprogress-card .jobprogress-word")).to_have_text("Running", timeout=WAIT_MS)
 
             await card.get_by_role("button", name="Cancel job").tap()

@@ -36,14 +36,14 @@ with open({file!r}, "w") as file:
 
 # Never waits and never lets go of the kernel: while its bar is running and moves, the kernel is busy. (What the server
 # or a page says of the kernel is no proof: answers of other threads of ipykernel 7 make them call it idle meanwhile.)
-# It counts seconds, so that the bar moves 1 % in 0.6 s.
+# It counts seconds, so that the bar moves 1 % in 0.6 s, and begins again after a minute: a page may load for long.
 BUSY_JOB = """
 import os, time
 from jupyter_jobprogress import Job
 with Job({job_id!r}, total=60, unit="s") as job:
     begin = time.monotonic()
-    while not os.path.exists({stop!r}) and (n := time.monotonic() - begin) < 60:
-        job.report(n=round(n, 1))
+    while not os.path.exists({stop!r}) and (n := time.monotonic() - begin) < 240:
+        job.report(n=round(n % 60, 1))
         sum(range(1000))
 """
 
@@ -133,16 +133,16 @@ class Bar:
         await expect(self.track).to_have_attribute("aria-valuenow", str(percent), timeout=within_ms)
 
     async def moves(self, steps: int = 3) -> None:
-        """Wait until the bar was seen to grow this many times."""
+        """Wait until the bar was seen to move this many times."""
         before = await self._value()
         for _ in range(steps):
             handle = await self.track.element_handle()
-            grown = await self.card.page.wait_for_function(
-                "([track, before]) => track.isConnected && Number(track.getAttribute('aria-valuenow')) > before",
+            moved = await self.card.page.wait_for_function(
+                "([track, before]) => track.isConnected && Number(track.getAttribute('aria-valuenow')) !== before",
                 arg=[handle, before],
                 timeout=STEP_MS,
             )
-            await grown.dispose()
+            await moved.dispose()
             before = await self._value()
 
     async def _value(self) -> int:
