@@ -61,7 +61,7 @@ def test_nothing_is_loaded_that_is_not_used(script: str, absent: tuple[str, ...]
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
         env=environment | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )
 

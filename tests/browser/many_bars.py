@@ -62,7 +62,7 @@ async def many_bars(browser: Browser, url: str, count: int, **fields: Any) -> As
         async def paced() -> bool:
             return server.interval_ms.get(job_ids[0]) == SEEN_MS and server.interval_ms.get(job_ids[-1]) == UNSEEN_MS
 
-        await eventually(paced, within_s=20)
+        await eventually(paced, within_s=30)
         reporting = asyncio.create_task(server.keep_reporting(job_ids, per_s=PER_S, **fields))
         try:
             yield page, server

@@ -22,7 +22,7 @@ for _ in range(4):
     good.update()
 good.complete({{"answer": 42}}, message="All is <b>well</b>")
 bad.fail("out of steps")
-good.wait(10), bad.wait(10)
+good.wait(30), bad.wait(30)
 """
 
 

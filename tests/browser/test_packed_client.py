@@ -81,9 +81,9 @@ async def test_a_page_follows_a_job_with_the_module_as_it_is(
     await page.goto(f"{origin}/module.html")
 
     await report(server, "job-module", status="processing", progress=0.5, message="Half")
-    await expect(page.locator("p")).to_have_text("processing Half", timeout=20_000)
+    await expect(page.locator("p")).to_have_text("processing Half", timeout=60_000)
     await report(server, "job-module", status="completed", progress=1, message="Done")
-    await expect(page.locator("p")).to_have_text("completed Done, the end", timeout=20_000)
+    await expect(page.locator("p")).to_have_text("completed Done, the end", timeout=60_000)
     await page.close()
 
 
@@ -96,16 +96,16 @@ async def test_the_hook_of_the_page_of_the_documentation_in_react(
     page = await browser.new_page()
     await page.goto(f"{origin}/react.html")
     assert (await page.title()).startswith(f"{major}.")
-    await expect(page.locator("main")).to_have_text("Waiting for updates...", timeout=20_000)
+    await expect(page.locator("main")).to_have_text("Waiting for updates...", timeout=60_000)
 
     await report(server, f"job-{major}", status="processing", progress=0.75, message="Frame 1500 of 2000")
-    await expect(page.locator("progress")).to_have_attribute("value", "0.75", timeout=20_000)
+    await expect(page.locator("progress")).to_have_attribute("value", "0.75", timeout=60_000)
     await expect(page.locator("main")).to_contain_text("Running")
     async with page.expect_response(lambda answer: answer.url.endswith("/cancel")) as cancelled:
         await page.get_by_role("button", name="Cancel").click()
     assert (await cancelled.value).ok
     receipt = await report(server, f"job-{major}", status="cancelled", progress=0.75, message="As you wish")
-    await expect(page.locator("main")).to_contain_text("Cancelled", timeout=20_000)
+    await expect(page.locator("main")).to_contain_text("Cancelled", timeout=60_000)
 
     assert receipt["cancel_requested"] is True
     await expect(page.get_by_role("button")).to_have_count(0)

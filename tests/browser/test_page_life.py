@@ -44,7 +44,7 @@ async def watch(page: Page, server: PageServer, *job_ids: str) -> None:
     await page.evaluate("([url, ids]) => { window.connection = watch(url, ids) }", [server.url, list(job_ids)])
 
 
-async def until(condition: Callable[[], bool], within_s: float = 5) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30) -> None:
     async def holds() -> bool:
         return condition()
 
@@ -129,7 +129,7 @@ async def test_ended_jobs_are_left_after_ten_minutes_and_the_socket_closes(page:
         # As a ping does, this shows the page that its socket lives. It has to arrive before the clock leaps again.
         told = f"run {minute}"
         await server.push("a", status="completed", progress=1, run=minute + 2, title=told)
-        await eventually(partial(arrived_or_closed, server, card, told), within_s=20)
+        await eventually(partial(arrived_or_closed, server, card, told), within_s=30)
 
     await until(lambda: server.open_sockets == 0)
     await page.evaluate("dispatchEvent(new Event('focus'))")
@@ -162,7 +162,7 @@ async def test_a_page_that_is_updated_for_long_does_not_grow(browser: Browser, u
 
         async def updates(number: int) -> None:
             before = server.sent
-            await until(lambda: server.sent >= before + number, within_s=40)
+            await until(lambda: server.sent >= before + number, within_s=100)
 
         await updates(600)
         first = last = await footprint(page)
@@ -174,6 +174,6 @@ async def test_a_page_that_is_updated_for_long_does_not_grow(browser: Browser, u
             last = await footprint(page)
             return last.heap_bytes < first.heap_bytes + 700_000 and last.nodes <= first.nodes * 1.05
 
-        await eventually(is_no_more, within_s=15)
+        await eventually(is_no_more, within_s=40)
 
     assert last.listeners == first.listeners

@@ -48,7 +48,7 @@ def cutting_proxy(url: str, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 async def test_where_a_proxy_cuts_sockets_a_bar_moves_by_http_and_its_details_say_why(

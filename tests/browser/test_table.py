@@ -26,7 +26,7 @@ mine = Job({job_id!r} + "-mine", title="Mine", total=4, display=False)
 mine.update(3)
 failed = Job({job_id!r} + "-failed", title="Failed one", display=False)
 failed.fail("no more disk")
-mine.wait(0.5), failed.wait(10)
+mine.wait(0.5), failed.wait(30)
 """
 SHOW = "jobs(text={job_id!r})"
 

@@ -43,7 +43,7 @@ def call(
         env=server.environment | (environment or {}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -113,7 +113,7 @@ def test_a_wrong_token_is_denied(server: Serving) -> None:
 
 def test_without_any_server_it_says_how_to_name_one(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "list"], env=isolated_environment(tmp_path), capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, "list"], env=isolated_environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
     )
 
     assert done.returncode == Exit.UNAVAILABLE
@@ -130,7 +130,7 @@ def test_watching_ends_with_the_jobs_and_tells_how(server: Serving, end: str, co
     assert watching.stdout is not None
     first = watching.stdout.readline()  # it watches from here on
     call(server, "report", jobs[1], end)
-    rest, _ = watching.communicate(timeout=20)
+    rest, _ = watching.communicate(timeout=60)
 
     assert first == f"{jobs[0]}  completed  100 %\n"
     assert rest.startswith(f"{jobs[1]}  ")
@@ -142,7 +142,7 @@ def test_in_a_terminal_there_are_bars_and_no_markup_of_a_job(server: Serving) ->
     ours, theirs = pty.openpty()
     terminal = {"TERM": "xterm", "COLUMNS": "100"}
     done = subprocess.run(
-        [*COMMAND, "watch", "t"], env=server.environment | terminal, stdout=theirs, timeout=30, check=False
+        [*COMMAND, "watch", "t"], env=server.environment | terminal, stdout=theirs, timeout=60, check=False
     )
     os.close(theirs)
     output = os.read(ours, 65536).decode()

@@ -31,6 +31,6 @@ def test_a_running_job_is_reported_to_the_hub_as_activity_until_it_ends(hub: Hub
 
     until(lambda: not grows(), within_s=60)
     report(progress=0.5, heartbeat_s=60)
-    until(grows, within_s=20)
+    until(grows, within_s=30)
     report(status="completed")
     until(lambda: not grows(), within_s=60)

@@ -40,7 +40,7 @@ def test_a_ticket_is_all_that_a_remote_job_needs(hub: Hub) -> None:
         assert job.stdin is not None
         job.stdin.write("\n")
         job.stdin.flush()
-        until(lambda: state().get("n") == 1, within_s=20)
+        until(lambda: state().get("n") == 1, within_s=30)
 
         # The Hub stops the server, as it culls idle ones; the job goes on and delivers its whole state afterwards.
         hub.stop_server(USER)

@@ -64,7 +64,7 @@ def test_a_ticket_of_the_service_is_all_that_a_job_elsewhere_needs(hub: Hub) -> 
     subprocess.run([sys.executable, "-c", REPORT.format(job_id="remote")], env=os.environ | own, check=True, timeout=60)
 
     until(
-        lambda: (hub.ask(f"{JOBS}/remote", token=hub.user("ann")).json or {}).get("status") == "completed", within_s=9
+        lambda: (hub.ask(f"{JOBS}/remote", token=hub.user("ann")).json or {}).get("status") == "completed", within_s=30
     )
     assert hub.ask(f"{JOBS}/remote", token=hub.user("bob")).status == 404
 

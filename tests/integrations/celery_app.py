@@ -87,7 +87,7 @@ def goes_on(self: ProgressTask) -> None:
 def _killed(self: ProgressTask) -> str:
     self.job.report(stage="working", message=f"delivered again: {bool(self.request.delivery_info['redelivered'])}")
     if not self.request.delivery_info["redelivered"]:
-        self.job._run_known.wait(10)
+        self.job._run_known.wait(30)
         os.kill(os.getpid(), signal.SIGKILL)
     return "done"
 

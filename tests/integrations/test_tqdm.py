@@ -45,7 +45,7 @@ def where(redis_server: RedisServer, namespace: str, monkeypatch: pytest.MonkeyP
 
 
 def state_of(job_id: str) -> dict[str, Any]:
-    found = sender_for(Settings.from_environment()).read([job_id]).result(5)
+    found = sender_for(Settings.from_environment()).read([job_id]).result(30)
     state: dict[str, Any] = json.loads(found[job_id].data)
     return state
 
@@ -70,7 +70,7 @@ def test_a_bar_is_a_job_and_prints_what_tqdm_prints() -> None:
         bar.set_postfix(loss="0.25", phase="warm")
 
     assert bar.job is not None
-    assert bar.job.wait(5)
+    assert bar.job.wait(30)
     state = state_of(bar.job.id)
     assert (state["status"], state["n"], state["total"], state["title"]) == ("completed", 4, 4, "Fit")
     assert (state["unit"], state["metrics"]) == ("step", {"loss": 0.25})
@@ -84,7 +84,7 @@ def test_a_block_that_fails_fails_its_job() -> None:
         raise ValueError("broken")
 
     assert bar.job is not None
-    assert bar.job.wait(5)
+    assert bar.job.wait(30)
     state = state_of(bar.job.id)
     assert (state["status"], state["n"], state["error"]) == ("failed", 1, "ValueError: broken")
 

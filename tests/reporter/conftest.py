@@ -47,7 +47,7 @@ def read(sender: Sender) -> Callable[[str], State]:
     """Read the state of a job as the store has it."""
 
     def read(job_id: str) -> State:
-        return decode_state(sender.read([job_id]).result(2)[job_id].data)
+        return decode_state(sender.read([job_id]).result(30)[job_id].data)
 
     return read
 
@@ -56,7 +56,7 @@ def read(sender: Sender) -> Callable[[str], State]:
 def until() -> Callable[..., None]:
     """Wait for a condition, with a deadline."""
 
-    def until(condition: Callable[[], object], *, within_s: float = 5.0) -> None:
+    def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
         deadline_s = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline_s, "the condition did not come true in time"

@@ -152,6 +152,6 @@ def test_more_than_the_total_is_shown_as_it_is(settings: Settings, read: Read) -
         job.update(25)
         job.cancel()
 
-    assert job.wait(5)
+    assert job.wait(30)
     state = read("beyond")
     assert (state.n, state.total, state.progress) == (25, 10, 1.0)

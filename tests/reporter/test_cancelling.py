@@ -25,7 +25,7 @@ Until = Callable[..., None]
 
 def ask(sender: Sender, store: FaultyStore, job_id: str) -> None:
     """Ask to cancel a job, as a viewer does through a server."""
-    sender._run(lambda: store.request_cancel(job_id)).result(5)
+    sender._run(lambda: store.request_cancel(job_id)).result(30)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_block_is_left_by_its_next_update(
     with pytest.raises(JobCancelled, match="asked"):
         work()
 
-    assert job.wait(5)
+    assert job.wait(30)
     assert (read("asked").status, read("asked").message) == (Status.CANCELLED, "Cancelled on request")
     job.update()  # over: nobody is stopped twice
 
@@ -64,7 +64,7 @@ def test_a_job_without_a_block_ends_where_it_is_told(
     with pytest.raises(JobCancelled):
         job.log(loss=1)
 
-    assert job.wait(5)
+    assert job.wait(30)
     assert read("asked").status is Status.CANCELLED
 
 
@@ -85,7 +85,7 @@ def test_a_loop_is_left_at_its_next_item(
     with pytest.raises(JobCancelled):
         loop()
 
-    assert items.job.wait(5)
+    assert items.job.wait(30)
     state = read("looping")
     assert state.status is Status.CANCELLED
     assert state.n == items.job.n > 100
@@ -108,7 +108,7 @@ async def test_an_asynchronous_loop_is_left_too(sender: Sender, settings: Settin
         await loop()
 
     assert items.job.status is Status.CANCELLED
-    assert items.job.wait(5)
+    assert items.job.wait(30)
 
 
 def test_who_does_not_want_to_be_stopped_is_told(
@@ -120,7 +120,7 @@ def test_who_does_not_want_to_be_stopped_is_told(
         until(lambda: job.cancel_requested)
         job.update()
 
-    assert job.wait(5)
+    assert job.wait(30)
     assert job.status is Status.COMPLETED
 
 
@@ -134,7 +134,7 @@ def test_a_new_run_is_not_cancelled_by_an_old_wish(
         until(lambda: again.run)
         again.update()
         assert not again.cancel_requested
-    assert again.wait(5)
+    assert again.wait(30)
 
 
 async def test_over_a_server_the_wish_comes_at_once() -> None:
@@ -142,14 +142,14 @@ async def test_over_a_server_the_wish_comes_at_once() -> None:
         settings = Settings(url=server.url)
         job = Job("remote", heartbeat_s=60, settings=settings)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while job.run is None:
                     await asyncio.sleep(0.005)
             begun_s = time.monotonic()
 
             assert await server.service.reporters.request_cancel("remote")
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not job.cancel_requested:
                     await asyncio.sleep(0.005)
             assert time.monotonic() - begun_s < 2.0  # a heartbeat is a minute away

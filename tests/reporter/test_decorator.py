@@ -25,8 +25,8 @@ def test_code_within_a_block_finds_its_job(settings: Settings) -> None:
             assert current_job() is inner
         assert current_job() is outer
     assert current_job() is None
-    assert outer.wait(5)
-    assert inner.wait(5)
+    assert outer.wait(30)
+    assert inner.wait(30)
 
 
 def test_each_call_of_a_function_is_a_job(settings: Settings, read: Read) -> None:
@@ -45,7 +45,7 @@ def test_each_call_of_a_function_is_a_job(settings: Settings, read: Read) -> Non
     assert embed("b") == "B"
 
     assert embed.__doc__ == "Embeds."
-    assert all(job.wait(5) for job in jobs)
+    assert all(job.wait(30) for job in jobs)
     assert jobs[0].id != jobs[1].id
     state = read(jobs[0].id)
     assert (state.title, state.n, state.status) == ("embed", 2, Status.COMPLETED)
@@ -64,7 +64,7 @@ def test_a_call_that_fails_fails_its_job(settings: Settings, read: Read) -> None
 
     (job,) = jobs
     assert job is not None
-    assert job.wait(5)
+    assert job.wait(30)
     assert (read(job.id).title, read(job.id).error) == ("Breaks", "ValueError: no")
 
 

@@ -31,7 +31,7 @@ def test_the_last_word_does_not_wait_for_its_turn(settings: Settings, store: Fau
         begun_s = time.monotonic()
         job.complete()
 
-        assert job.wait(5)
+        assert job.wait(30)
         delays_s.append(time.monotonic() - begun_s)
     # Ten states a second would make it wait for 100 ms.
     assert statistics.median(delays_s) < 0.05
@@ -43,7 +43,7 @@ def test_no_last_word_of_fifty_quick_jobs_is_lost(settings: Settings, read: Read
         with Job(f"many-{number}", settings=settings) as job:
             jobs.append(job)
 
-    assert all(job.wait(5) for job in jobs)
+    assert all(job.wait(30) for job in jobs)
     assert {read(job.id).status for job in jobs} == {Status.COMPLETED}
 
 
@@ -54,7 +54,7 @@ def test_a_busy_job_sends_ten_states_a_second_at_most(settings: Settings, store:
             job.update()
             time.sleep(0.0005)
 
-    assert job.wait(5)
+    assert job.wait(30)
     took_s = store.published[-1].at_s - store.published[0].at_s
     assert 3 <= len(store.published) <= 2 + took_s / 0.1
     assert store.stored[-1].n == job.n
@@ -72,7 +72,7 @@ def test_a_silent_job_repeats_its_state_and_keeps_its_timestamp(
     assert [first.start, second.start, third.start] == [True, False, False]
     assert second.at_s - first.at_s >= 0.15
     job.complete()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_a_heartbeat_restores_what_the_store_lost(
@@ -81,11 +81,11 @@ def test_a_heartbeat_restores_what_the_store_lost(
     job = Job("lost", heartbeat_s=0.1, settings=settings)
     until(lambda: job.run is not None)
 
-    asyncio.run_coroutine_threadsafe(store.delete("lost"), sender._started()).result(2)
+    asyncio.run_coroutine_threadsafe(store.delete("lost"), sender._started()).result(30)
 
-    until(lambda: sender.read(["lost"]).result(2))
+    until(lambda: sender.read(["lost"]).result(30))
     job.complete()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_a_job_that_was_started_again_goes_quiet_and_works_on(
@@ -98,12 +98,12 @@ def test_a_job_that_was_started_again_goes_quiet_and_works_on(
 
     first.update()
     first.report(message="old")
-    assert not first.wait(5)
+    assert not first.wait(30)
     first.update()
     first.complete()
     second.complete(message="new")
 
-    assert second.wait(5)
+    assert second.wait(30)
     assert first.n == 2
     assert read("twice").message == "new"
     assert len([record for record in caplog.records if "started again" in record.message]) == 1
@@ -116,18 +116,18 @@ def test_a_wish_to_cancel_reaches_the_job_with_a_receipt(
     until(lambda: job.run is not None)
     assert not job.cancel_requested
 
-    asyncio.run_coroutine_threadsafe(store.request_cancel("wish"), sender._started()).result(2)
+    asyncio.run_coroutine_threadsafe(store.request_cancel("wish"), sender._started()).result(30)
     job.update()
 
     until(lambda: job.cancel_requested)
     job.cancel()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_a_finished_job_is_let_go(settings: Settings, sender: Sender, until: Until) -> None:
     with Job("gone", settings=settings) as job:
         assert job in process.open_jobs()
 
-    assert job.wait(5)
+    assert job.wait(30)
     until(lambda: sender.busy == 0)
     assert job not in process.open_jobs()

@@ -38,7 +38,7 @@ def test_what_a_job_counts_and_says_is_in_its_state(settings: Settings, read: Re
         job.log(loss=np.float64(0.25), bad=float("nan"))
         job.complete({"score": 1}, "Trained")
 
-    assert job.wait(5)
+    assert job.wait(30)
     state = read("train")
     assert (state.status, state.stage, state.progress, state.message) == ("completed", "complete", 1.0, "Trained")
     assert (state.n, state.total, state.unit, state.title, state.parent_id) == (3, 4, "step", "Train", "all")
@@ -79,7 +79,7 @@ def test_a_scalar_on_a_device_is_read_by_the_sender(settings: Settings, store: F
     until(lambda: store.stored[-1].metrics == {"loss": 0.25} if store.stored else False)
     assert threading.current_thread() not in loss.read_in
     job.complete()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_a_running_job_shows_progress_and_rate(settings: Settings, store: FaultyStore, until: Until) -> None:
@@ -96,7 +96,7 @@ def test_a_running_job_shows_progress_and_rate(settings: Settings, store: Faulty
     assert state.rate_per_s > 0
     assert state.eta_s is not None
     job.cancel()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_an_exception_ends_the_job_and_goes_on(
         work()
 
     assert caught.value is exc
-    assert job.wait(5)
+    assert job.wait(30)
     state = read("boom")
     assert state.status is status
     assert state.progress == 0.5
@@ -142,7 +142,7 @@ def test_the_first_end_wins(settings: Settings, read: Read) -> None:
         job.cancel()
         job.report(message="still there")
 
-    assert job.wait(5)
+    assert job.wait(30)
     state = read("ends")
     assert (state.status, state.error, state.message) == (Status.FAILED, "disk full", "Error: disk full")
     assert job.closed
@@ -160,7 +160,7 @@ def test_an_end_inside_a_report_of_the_same_thread_is_not_lost(settings: Setting
 
     job.report(message=Cancels())  # type: ignore[arg-type]
 
-    assert job.wait(5)
+    assert job.wait(30)
     assert read("signal").message == "by a signal"
 
 
@@ -181,7 +181,7 @@ def test_a_percentage_is_clamped_with_one_question(
     assert len([message for message in messages if "percentage" in message]) == 1
     assert len([message for message in messages if "finite" in message]) == 1
     job.complete()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_a_given_progress_holds_until_the_count_moves(settings: Settings, store: FaultyStore, until: Until) -> None:
@@ -195,7 +195,7 @@ def test_a_given_progress_holds_until_the_count_moves(settings: Settings, store:
     until(lambda: store.stored[-1].progress == 0.5)
 
     job.complete()
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_more_metrics_than_allowed_are_left_out_with_one_warning(
@@ -206,7 +206,7 @@ def test_more_metrics_than_allowed_are_left_out_with_one_warning(
             job.log(**{f"m{number}": number})
         job.log(m0=99)
 
-    assert job.wait(5)
+    assert job.wait(30)
     found = read("metrics").metrics
     assert found is not None
     assert len(found) == limits.METRICS
@@ -221,7 +221,7 @@ def test_metadata_beyond_the_limit_is_replaced_with_one_warning(
         job.report(metadata={"rows": ["x" * 100] * 1000})
         job.report(metadata={"rows": ["y" * 100] * 1000})
 
-    assert job.wait(5)
+    assert job.wait(30)
     metadata = read("large").metadata
     assert metadata is not None
     assert list(metadata) == ["dropped"]
@@ -251,9 +251,9 @@ def test_nothing_that_is_reported_raises_or_costs_the_last_word(sender: Sender, 
 
     report()
 
-    assert all(job.wait(10) for job in jobs)
+    assert all(job.wait(30) for job in jobs)
     ids = [job.id for job in jobs]
-    for stored in sender.read(ids).result(5).values():
+    for stored in sender.read(ids).result(30).values():
         assert decode_state(stored.data).status is Status.COMPLETED
 
 
@@ -264,7 +264,7 @@ def test_a_long_run_has_a_history_with_its_end(settings: Settings, read: Read) -
         job.update(2)
         job.log(loss=1.0)
 
-    assert job.wait(5)
+    assert job.wait(30)
     history = read("history").history
     assert history is not None
     assert history.progress[-1] == 1.0
@@ -282,7 +282,7 @@ def test_a_watcher_gets_every_newer_state_and_the_last(settings: Settings, until
     until(lambda: seen[-1].n == 1)
     job.complete()
 
-    assert job.wait(5)
+    assert job.wait(30)
     until(lambda: seen[-1].status is Status.COMPLETED)
     assert [state.seq for state in seen] == sorted({state.seq for state in seen})  # type: ignore[type-var]
     stop()
@@ -292,7 +292,7 @@ def test_a_copy_of_a_job_is_the_job(settings: Settings) -> None:
     with Job("copied", settings=settings) as job:
         assert copy.copy(job) is job
         assert copy.deepcopy({"job": job})["job"] is job
-    assert job.wait(5)
+    assert job.wait(30)
 
 
 def test_silence_counts_and_reports_nothing(
@@ -347,4 +347,4 @@ def test_a_run_that_has_seeded_its_numbers_draws_the_same_ones(
     assert [random.random() for _ in range(3)] == expected
     store.fault = None
     job.complete()
-    assert job.wait(10)
+    assert job.wait(30)

@@ -58,7 +58,7 @@ def run(script: str, *arguments: str, **environment: str) -> Ended:
         env=kept | {"PYTHONPATH": str(REPOSITORY)} | environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
@@ -286,7 +286,7 @@ def test_a_kernel_says_the_last_words_of_two_hundred_jobs_of_each_way_to_end(
             if interrupt and "ready" in message["content"].get("text", ""):
                 manager.interrupt_kernel()
 
-        client.execute_interactive(code, output_hook=hook, timeout=30, allow_stdin=False)
+        client.execute_interactive(code, output_hook=hook, timeout=60, allow_stdin=False)
 
     try:
         cell(
@@ -299,7 +299,7 @@ def test_a_kernel_says_the_last_words_of_two_hundred_jobs_of_each_way_to_end(
         )
         cell("jobs = [Job(f'restarted-{n}', display=False) for n in range(200)]")
         manager.restart_kernel(now=False)
-        client.wait_for_ready(timeout=30)
+        client.wait_for_ready(timeout=60)
         cell("from jupyter_jobprogress import Job\njobs = [Job(f'shut-{n}', display=False) for n in range(200)]")
         manager.shutdown_kernel(now=False)
     finally:

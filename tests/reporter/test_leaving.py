@@ -23,7 +23,7 @@ def test_a_job_that_is_left_to_a_later_run_waits_as_queued_and_promises_no_heart
     job.requeue("Retry 1 of 3")
     job.complete("too late")
 
-    assert job.wait(5)
+    assert job.wait(30)
     state = read("again")
     assert (state.status, state.progress, state.message) == ("queued", 0.25, "Retry 1 of 3")
     assert state.heartbeat_s is None
@@ -31,7 +31,7 @@ def test_a_job_that_is_left_to_a_later_run_waits_as_queued_and_promises_no_heart
 
     with Job("again", settings=settings) as later:
         pass
-    assert later.wait(5)
+    assert later.wait(30)
     assert read("again").status == "completed"
     assert later.run is not None
     assert job.run is not None
@@ -45,11 +45,11 @@ def test_a_job_that_is_dropped_says_nothing_more(
     until(lambda: store.stored)
 
     job._drop()
-    assert not job.wait(5)
+    assert not job.wait(30)
     told = len(store.stored)
     with Job("next", settings=settings) as after:
         pass
-    assert after.wait(5)
+    assert after.wait(30)
 
     assert [state.job_id for state in store.stored[told:]].count("dropped") == 0
     assert [state.status for state in store.stored if state.job_id == "dropped"] == ["processing"] * told
@@ -65,4 +65,4 @@ def test_a_block_within_a_job_finds_it_and_does_not_end_it(settings: Settings) -
     assert current_job() is None
     assert not job.closed
     job.complete()
-    assert job.wait(5)
+    assert job.wait(30)

@@ -58,7 +58,7 @@ def begun(settings: Settings, until: Until) -> tuple[list[Job], dict[str, State]
     sender = process.sender_for(settings)
 
     def read() -> dict[str, State]:
-        stored = sender.read([job.id for job in jobs]).result(5)
+        stored = sender.read([job.id for job in jobs]).result(30)
         return {job_id: decode_state(one.data) for job_id, one in stored.items()}
 
     until(lambda: [state.n for state in read().values()] == [4, 4, 4])
@@ -95,14 +95,14 @@ def test_a_heartbeat_brings_back_what_redis_lost(
 
     # A beat, and what a process may need to be woken. After the restart also a second try of a connection.
     assert time.monotonic() - harmed_s <= 2 * BEAT_S + 0.5
-    stored = sender.read([job.id for job in jobs]).result(5)
+    stored = sender.read([job.id for job in jobs]).result(30)
     after = {job_id: decode_state(one.data) for job_id, one in stored.items()}
     assert {job_id: seen(state) for job_id, state in after.items()} == {
         job_id: seen(state) for job_id, state in before.items()
     }
     for job in jobs:
         job.complete()
-        assert job.wait(5)
+        assert job.wait(30)
 
 
 def test_a_heartbeat_keeps_a_silent_job_from_expiring(
@@ -131,7 +131,7 @@ async def test_a_heartbeat_brings_jobs_to_an_embedded_server_that_began_again(
         jobs, before = await asyncio.to_thread(begun, settings, until)
 
     async with remote_server(Settings(), port=port) as server:  # its store is in memory, and empty
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(stored := await server.service.store.read([job.id for job in jobs])) < len(jobs):
                 await asyncio.sleep(0.02)
         after = {job_id: seen(decode_state(one.data)) for job_id, one in stored.items()}
@@ -148,7 +148,7 @@ for line in sys.stdin:
     if line == "hold\\n":
         ctypes.PyDLL(None).usleep(2_500_000)  # PyDLL keeps the GIL
 job.complete()
-job.wait(10)
+job.wait(30)
 """
 
 
@@ -214,7 +214,7 @@ async def start(watcher: Watcher, redis_server: RedisServer, namespace: str) -> 
 
 
 async def reported(watcher: Watcher) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await watcher.store.read([watcher.job_id])) or b'"n":7' not in found[watcher.job_id].data:
             await asyncio.sleep(0.05)
 
@@ -225,16 +225,16 @@ async def test_a_killed_reporter_is_stalled_then_lost_and_its_next_run_heals_it(
     victim.send_signal(signal.SIGKILL)
     await victim.wait()
 
-    stalled_s, before = await watcher.until(Liveness.STALLED, within_s=10)
-    lost_s, between = await watcher.until(Liveness.LOST, within_s=20)
+    stalled_s, before = await watcher.until(Liveness.STALLED, within_s=30)
+    lost_s, between = await watcher.until(Liveness.LOST, within_s=30)
 
     # Three and twelve heartbeats of half a second; of ten seconds these are 30 s and 120 s. The rest is the machine.
     assert (before, between) == ([Liveness.LIVE, Liveness.STALLED], [Liveness.STALLED, Liveness.LOST])
     assert 1.5 <= stalled_s <= 2.0
     assert 6.0 <= lost_s <= 7.0
     second = await start()
-    assert (await watcher.until(Liveness.LIVE, within_s=20))[1] == [Liveness.LOST, Liveness.LIVE]
-    await asyncio.wait_for(second.communicate(b""), 20)
+    assert (await watcher.until(Liveness.LIVE, within_s=30))[1] == [Liveness.LOST, Liveness.LIVE]
+    await asyncio.wait_for(second.communicate(b""), 60)
     assert second.returncode == 0
 
 
@@ -245,12 +245,12 @@ async def test_a_call_that_holds_the_gil_is_not_death(watcher: Watcher, start: S
     holding.stdin.write(b"hold\n")
     await holding.stdin.drain()
 
-    _, judged = await watcher.until(Liveness.STALLED, within_s=8)
-    _, after = await watcher.until(Liveness.LIVE, within_s=8)
+    _, judged = await watcher.until(Liveness.STALLED, within_s=30)
+    _, after = await watcher.until(Liveness.LIVE, within_s=30)
 
     assert judged == [Liveness.LIVE, Liveness.STALLED]
     assert after == [Liveness.STALLED, Liveness.LIVE]
-    await asyncio.wait_for(holding.communicate(b""), 20)
+    await asyncio.wait_for(holding.communicate(b""), 60)
     assert holding.returncode == 0
     stored = (await watcher.store.read([watcher.job_id]))[watcher.job_id]
     assert decode_state(stored.data).status == "completed"

@@ -39,7 +39,7 @@ def run(
         env=keep | {"TEST_DATABASE": str(database), "PYTHONPATH": str(REPOSITORY)} | environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     took_s = time.monotonic() - begun_s

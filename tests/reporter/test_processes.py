@@ -147,7 +147,7 @@ def serve(number, parents, job, reporter):
             own.update()
             job.update()
     asyncio.run(reporter.report(f"whole-{number}", "serving", 0.5, "half"))
-    assert own.wait(10)
+    assert own.wait(30)
     assert len(senders()) == 1
     assert connections() and not connections() & parents
     sys.exit(0)

@@ -47,7 +47,7 @@ def test_what_is_joined_adds_to_what_its_owner_counts(
         assert worker.n == 10
     until(lambda: owner.n == 42)
     owner.complete()
-    assert owner.wait(5)
+    assert owner.wait(30)
     assert (read("shared").n, read("shared").status) == (42, Status.COMPLETED)
 
 
@@ -68,10 +68,10 @@ def test_the_last_word_waits_for_what_was_added_before(
         return original(receipt)
 
     worker._on_receipt = on_receipt  # type: ignore[method-assign]
-    assert sent.wait(5)
+    assert sent.wait(30)
     owner.complete()
 
-    assert owner.wait(5)
+    assert owner.wait(30)
     assert read("shared").n == 10
 
 
@@ -88,7 +88,7 @@ def test_what_is_joined_may_say_something(owner: Job, settings: Settings, store:
     owner.report(message="from the owner")
     until(lambda: store.stored[-1].message == "from the owner")
     owner.cancel()
-    assert owner.wait(5)
+    assert owner.wait(30)
 
 
 def test_what_is_joined_is_cancelled_with_its_owner(
@@ -96,7 +96,7 @@ def test_what_is_joined_is_cancelled_with_its_owner(
 ) -> None:
     worker = Job.join("shared", settings=settings)
     worker.update()
-    sender._run(lambda: store.request_cancel("shared")).result(5)
+    sender._run(lambda: store.request_cancel("shared")).result(30)
 
     worker.update()
     until(lambda: worker.cancel_requested)
@@ -105,7 +105,7 @@ def test_what_is_joined_is_cancelled_with_its_owner(
     until(lambda: owner.cancel_requested)
     with pytest.raises(JobCancelled):
         owner.update()
-    assert owner.wait(5)
+    assert owner.wait(30)
 
 
 def test_a_job_is_pickled_without_its_token_and_joins_its_run(settings: Settings, until: Until) -> None:
@@ -116,7 +116,7 @@ def test_a_job_is_pickled_without_its_token_and_joins_its_run(settings: Settings
     with Job("secret", settings=secret) as other:
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             assert b"secret-token" not in pickle.dumps(other, protocol)
-    assert other.wait(5)
+    assert other.wait(30)
 
 
 @pytest.mark.parametrize("counting", ["update", "add"])
@@ -135,7 +135,7 @@ def test_threads_of_one_process_count_exactly(counting: str, owner: Job, until: 
 
     assert owner.n == 160_000
     owner.complete()
-    assert owner.wait(5)
+    assert owner.wait(30)
 
 
 def test_a_child_is_a_job_of_its_own_below_its_parent(settings: Settings, read: Read) -> None:
@@ -148,7 +148,7 @@ def test_a_child_is_a_job_of_its_own_below_its_parent(settings: Settings, read: 
         long.complete()
 
     for one in (job, child, odd, long):
-        assert one.wait(5)
+        assert one.wait(30)
     assert child.id == "parent.rank3"
     assert (read("parent.rank3").parent_id, read("parent.rank3").title) == ("parent", "rank3")
     assert odd.id.startswith("parent.rank-")

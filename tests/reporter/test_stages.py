@@ -112,7 +112,7 @@ def test_a_job_counts_each_stage_anew(settings: Settings, store: FaultyStore, re
             ("train", 0.75, 0.5),
         ]
 
-    assert job.wait(5)
+    assert job.wait(30)
     state = read("staged")
     assert (state.status, state.progress) == (Status.COMPLETED, 1.0)
     assert state.stages is not None
@@ -129,7 +129,7 @@ def test_stages_that_are_only_named_are_listed_by_their_time(
             until(lambda name=name: store.stored and store.stored[-1].stage == name)
         assert store.stored[-1].progress == 0.2
 
-    assert job.wait(5)
+    assert job.wait(30)
     stages = read("named").stages
     assert stages is not None
     assert [stage.name for stage in stages] == ["fetch", "parse"]

@@ -28,7 +28,7 @@ def test_a_loop_to_the_end_completes_the_job(settings: Settings, read: Read) -> 
     assert len(items) == 3
     assert list(items) == ["a", "b", "c"]
 
-    assert items.job.wait(5)
+    assert items.job.wait(30)
     state = read("whole")
     assert (state.status, state.n, state.total, state.progress) == (Status.COMPLETED, 3, 3, 1.0)
 
@@ -40,7 +40,7 @@ def test_an_item_counts_when_its_body_came_back(settings: Settings) -> None:
 
     assert seen == [0, 1, 2]
     assert items.job.n == 3
-    assert items.job.wait(5)
+    assert items.job.wait(30)
 
 
 def test_a_loop_left_by_break_stopped_on_purpose(settings: Settings, read: Read, until: Until) -> None:
@@ -78,7 +78,7 @@ def test_a_loop_left_by_an_error_is_not_taken_for_stopped_while_that_is_on_its_w
     assert not job.closed
     job._end_with(caught.value)  # the end of the cell or process
 
-    assert job.wait(5)
+    assert job.wait(30)
     assert (read(job.id).status, read(job.id).error) == (Status.FAILED, "ValueError: bad")
 
 
@@ -90,7 +90,7 @@ def test_a_loop_left_by_close_stopped_on_purpose(settings: Settings, read: Read)
     items.close()
 
     assert list(items) == []
-    assert items.job.wait(5)
+    assert items.job.wait(30)
     state = read("closed")
     assert (state.status, state.n, state.total) == (Status.COMPLETED, 1, 10)
 
@@ -122,7 +122,7 @@ def test_an_error_of_the_iterable_fails_the_job(settings: Settings, read: Read) 
     with pytest.raises(OSError, match="disk"):
         list(items)
 
-    assert items.job.wait(5)
+    assert items.job.wait(30)
     state = read("source")
     assert (state.status, state.n, state.total, state.error) == (Status.FAILED, 2, None, "OSError: disk")
 
@@ -137,7 +137,7 @@ def test_an_interrupt_of_the_iterable_cancels_the_job(settings: Settings) -> Non
         list(items)
 
     assert items.job.status is Status.CANCELLED
-    assert items.job.wait(5)
+    assert items.job.wait(30)
 
 
 def test_a_with_block_sees_an_error_of_the_body(settings: Settings, read: Read) -> None:
@@ -151,7 +151,7 @@ def test_a_with_block_sees_an_error_of_the_body(settings: Settings, read: Read) 
     with pytest.raises(ZeroDivisionError):
         work()
 
-    assert items.job.wait(5)
+    assert items.job.wait(30)
     state = read("body")
     assert (state.status, state.n) == (Status.FAILED, 1)
 
@@ -164,7 +164,7 @@ def test_a_job_that_somebody_ended_keeps_handing_out_items(settings: Settings) -
 
     assert list(items) == [1, 2, 3]
     assert items.job.status is Status.FAILED
-    assert items.job.wait(5)
+    assert items.job.wait(30)
 
 
 def test_a_total_may_be_given_hinted_or_unknown(settings: Settings) -> None:
@@ -174,7 +174,7 @@ def test_a_total_may_be_given_hinted_or_unknown(settings: Settings) -> None:
         assert items.job.total == expected
         assert sum(items) == 3
         assert items.job.n == 3
-        assert items.job.wait(5)
+        assert items.job.wait(30)
 
     with pytest.raises(TypeError), track(iter([1]), settings=settings) as unsized:
         len(unsized)

@@ -112,11 +112,11 @@ async def test_a_running_job_is_the_activity_of_a_server_that_is_told_so(tmp_pat
 
         assert not await grows()
         await report(progress=0.5, heartbeat_s=30)
-        await eventually(grows, within_s=20)
+        await eventually(grows, within_s=30)
 
         await report(status="completed")
 
         async def rests() -> bool:
             return not await grows()
 
-        await eventually(rests, within_s=20)
+        await eventually(rests, within_s=30)

@@ -23,7 +23,7 @@ class Viewer:
         self.news.set()
 
     async def next(self) -> tuple[str, list[str]]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not self.told:
                 self.news.clear()
                 await self.news.wait()
@@ -80,7 +80,7 @@ async def test_nothing_is_looked_for_when_nobody_watches(store: FaultyStore, chi
     children.watch(viewer, "p")
     children.unwatch(viewer, "p")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while children._looker is not None:
             await asyncio.sleep(0.01)
     await store.publish(make_state("p.1", parent_id="p"), start=True)

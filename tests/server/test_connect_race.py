@@ -28,7 +28,7 @@ async def test_a_viewer_who_comes_as_the_job_ends_sees_the_end(redis_server: Red
             await worker.publish(make_state(job_id))
             hold = proxy.hold(f"job_progress:{job_id}".encode())
             opening = asyncio.create_task(fanout.open([job_id]))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await hold.seen.wait()
             await worker.publish(make_state(job_id, "completed"))
             hold.release()
@@ -56,7 +56,7 @@ async def test_reading_first_and_subscribing_then_misses_the_end(redis_server: R
             seen = (await held.read([job_id]))[job_id]
             hold = proxy.hold(f"job_progress:{job_id}".encode())
             adding = asyncio.create_task(subscription.add(job_id))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await hold.seen.wait()
             await worker.publish(make_state(job_id, "completed"))
             hold.release()

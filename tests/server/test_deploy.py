@@ -107,7 +107,7 @@ def test_its_health_check_tells_a_store_that_answers_from_one_that_hangs(
         check = [sys.executable, *(text.replace(":8084", f":{urlsplit(server.url).port}") for text in arguments)]
 
         def healthy() -> bool:
-            return subprocess.run(check, env=environment, capture_output=True, timeout=30, check=False).returncode == 0
+            return subprocess.run(check, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
 
         assert healthy()
         own_redis.freeze()

@@ -133,7 +133,7 @@ class Healthy:
             f"{self._place.url}/hot", additional_headers=self._place.headers, compression=None, max_queue=None
         )
         self._tasks = [asyncio.create_task(work()) for work in (self._report, self._watch, self._feel)]
-        await eventually(self.caught_up, within_s=20)
+        await eventually(self.caught_up, within_s=30)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -191,10 +191,10 @@ async def besieged(place: Place, caplog: pytest.LogCaptureFixture) -> AsyncItera
             return all(after[name] <= before[name] for name in before)
 
         try:
-            await eventually(settled, within_s=20, every_s=0.2)
+            await eventually(settled, within_s=30, every_s=0.2)
         except TimeoutError:
             assert after == before
-        await eventually(healthy.caught_up, within_s=20)
+        await eventually(healthy.caught_up, within_s=30)
         assert healthy.seen == list(range(healthy.seen[0], healthy.seen[-1] + 1)), "an update was lost"
     assert growth_kib <= 10 * 1024
     assert lags_ms[int(0.99 * len(lags_ms))] <= 50, lags_ms[-10:]

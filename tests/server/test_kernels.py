@@ -24,7 +24,7 @@ from jupyter_jobprogress import Job, ProgressReporter
 with Job("from-kernel", total=3) as job:
     for _ in range(3):
         job.update()
-job.wait(10)
+job.wait(30)
 
 async def read():
     async with ProgressReporter() as reporter:

@@ -153,7 +153,7 @@ async def test_who_waits_for_room_goes_on_when_there_is_some_and_at_the_end() ->
 
         way_out()
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await waiting
 
 

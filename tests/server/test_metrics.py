@@ -35,7 +35,7 @@ async def test_every_series_follows_what_happens(tmp_path: Path) -> None:
             for step in range(10):
                 await server.service.store.publish(make_state("a", n=step))
             await server.service.store.publish(make_state("a", "completed"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while json.loads(await viewer.recv()).get("status") != "completed":
                     pass
                 while not (found := await samples(server))["jobprogress_loop_lag_seconds_count"]:

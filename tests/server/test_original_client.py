@@ -22,7 +22,7 @@ def uri(jp_serverapp: ServerApp, http_server: Any) -> str:
 
 
 async def watched(service: Service, job_id: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not service.fanout.job_count or not service.fanout._topics[job_id].groups:
             await asyncio.sleep(0.01)
 
@@ -39,7 +39,7 @@ async def test_it_follows_a_job_to_its_completion(
     done = State(**fields, status=Status.COMPLETED, progress=1.0, message="Done", result={"frames": 2000})
     await service.store.publish(done)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await client
     printed = capsys.readouterr().out
     assert "Connected to job job_12345" in printed
@@ -64,7 +64,7 @@ async def test_it_sees_a_failure_that_the_bundled_reporter_reports(
         await reporter.report_error("job_12345", "Failed to decode video", stage="rendering")
         status = await reporter.get_status("job_12345")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await client
     assert "❌ Job failed: Failed to decode video" in capsys.readouterr().out
     assert status is not None

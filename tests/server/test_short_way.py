@@ -175,7 +175,7 @@ async def test_a_request_that_comes_late_or_in_parts_is_served(both: Both, at_fi
     assert (await answer(both.port, asked)).startswith(ACCEPTED)
 
     writer.write(asked[at_first:])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         head = await reader.readuntil(b"\r\n\r\n")
     writer.close()
 

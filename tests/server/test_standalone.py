@@ -36,7 +36,7 @@ from jupyter_jobprogress import Job
 with Job("elsewhere", total=3) as job:
     for _ in range(3):
         job.update()
-job.wait(10)
+job.wait(30)
 """
 
 
@@ -155,9 +155,9 @@ async def test_viewers_are_told_to_come_back_when_it_stops(tmp_path: Path, by: s
             await websocket_connect(HTTPRequest(f"ws{running.url[4:]}{path}", headers=running.headers))
             for path in ("ws/jobs", "ws/jobs/a")
         ]
-        stopped = asyncio.create_task(asyncio.to_thread(running.stop, within_s=10, by=by))
+        stopped = asyncio.create_task(asyncio.to_thread(running.stop, within_s=30, by=by))
         for ws in sockets:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await ws.read_message() is not None:
                     pass
             ws.close()
@@ -212,7 +212,7 @@ async def test_it_stops_though_a_viewer_does_not_answer(tmp_path: Path) -> None:
             )
             assert silent.recv(64).startswith(b"HTTP/1.1 101")
 
-            assert await asyncio.to_thread(running.stop, within_s=10) == 0
+            assert await asyncio.to_thread(running.stop, within_s=30) == 0
 
 
 def test_without_authentication_it_says_so_and_lets_everybody_in(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_what_cannot_work_ends_with_a_reason(tmp_path: Path, arguments: list[str
             env=isolated_environment(tmp_path),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 
@@ -353,7 +353,7 @@ def test_nothing_is_left_of_a_server_that_was_killed(tmp_path: Path) -> None:
     assert running.file.exists()
     with serving(tmp_path, environment=running.environment) as again:
         found = subprocess.run(
-            [sys.executable, "-m", "jupyter_jobprogress", "list"], env=again.environment, timeout=30, check=False
+            [sys.executable, "-m", "jupyter_jobprogress", "list"], env=again.environment, timeout=60, check=False
         )
         assert found.returncode == 0
         assert running.file.read_bytes() == stale

@@ -49,7 +49,7 @@ def connect(server: Mounted, path: str = "ws/jobs/job-1") -> Any:
 
 
 async def receive(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         message: dict[str, Any] = json.loads(await socket.recv())
         return message
 
@@ -93,4 +93,4 @@ async def test_a_socket_that_ends_within_a_write_leaves_nothing(server: Mounted)
     async def gone() -> bool:
         return server.service.fanout.viewer_count == 0 and server.service.fanout.job_count == 0
 
-    await eventually(gone, within_s=20)
+    await eventually(gone, within_s=30)

@@ -26,8 +26,8 @@ def state(job_id: str = "job-1", status: str = "processing", **fields: Any) -> S
 
 
 async def receive(socket: WebSocketClientConnection, *, kind: str | None = "") -> dict[str, Any]:
-    """Return the next message, or the next of one kind ("" is a state), within 5 s."""
-    async with asyncio.timeout(5):
+    """Return the next message, or the next of one kind ("" is a state)."""
+    async with asyncio.timeout(30):
         while True:
             text = await socket.read_message()
             assert text is not None, f"closed with {socket.close_code}"
@@ -180,7 +180,7 @@ async def test_viewers_that_leave_leave_nothing_behind(connect: Connect, service
     for socket in sockets:
         socket.close()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while service.fanout.viewer_count or service.fanout.job_count:
             await asyncio.sleep(0.01)
 
@@ -214,7 +214,7 @@ async def test_a_viewer_that_pauses_gets_whole_frames_and_the_newest_state(
         await service.store.publish(state("job-1", "completed", n=1001))
 
         seen = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while 1001 not in seen[-1:]:
                 message = json.loads(await viewer.recv())
                 if "seq" in message:

@@ -134,7 +134,7 @@ async def test_two_servers_of_one_user_see_each_others_jobs(settings: Settings) 
 
     await here.publish(state("a", n=1))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert decode_state((await listener.seen.get()).data).n == 1
         await here.publish(state("a", "completed", n=2))
         assert decode_state((await listener.seen.get()).data).status is Status.COMPLETED

@@ -22,9 +22,9 @@ App = Literal["lab", "notebook"]
 
 MIME_TYPE = "application/vnd.jobprogress.v1+json"
 SOCKET_PATH = "/jobprogress/ws/jobs"
-LOAD_MS = 60_000
-"""A first page of JupyterLab on two busy cores."""
-STEP_MS = 15_000
+LOAD_MS = 90_000
+"""A first page of JupyterLab on two cores that others keep busy."""
+STEP_MS = 30_000
 expect.set_options(timeout=STEP_MS)
 
 # Hands the kernel's process id and environment to the test.

@@ -19,7 +19,7 @@ from tests.support.redis_server import free_port
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 NAME = "jobs.example.org"
-START_S = 10.0
+START_S = 60.0
 
 
 def binary(name: str) -> str:
@@ -85,4 +85,4 @@ def front(
         yield f"https://127.0.0.1:{port}{path}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)

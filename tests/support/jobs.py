@@ -38,7 +38,7 @@ class Collector:
     def gapped(self) -> set[str]:
         return {job_id for job_ids in self.gaps for job_id in job_ids}
 
-    async def until(self, condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
         """Wait until what came makes a condition true."""
         async with asyncio.timeout(within_s):
             while not condition():
@@ -46,7 +46,9 @@ class Collector:
                 await self._news.wait()
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within_s: float = 5.0, every_s: float = 0.02) -> None:
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], *, within_s: float = 30.0, every_s: float = 0.02
+) -> None:
     """Wait for something outside of this process that gives no event."""
     async with asyncio.timeout(within_s):
         while not await condition():

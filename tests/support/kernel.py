@@ -28,7 +28,7 @@ class Kernel:
             if interrupt_on is not None and interrupt_on in message["content"].get("text", ""):
                 self.manager.interrupt_kernel()
 
-        self.client.execute_interactive(code, output_hook=hook, timeout=30, allow_stdin=False)
+        self.client.execute_interactive(code, output_hook=hook, timeout=60, allow_stdin=False)
         return outputs
 
     def printed(self, code: str) -> str:

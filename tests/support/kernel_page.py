@@ -109,7 +109,7 @@ class KernelPage:
         message_id: str = self.client.execute(code)
         return message_id
 
-    async def run(self, code: str, *, within_s: float = 30.0) -> None:
+    async def run(self, code: str, *, within_s: float = 60.0) -> None:
         """Run a cell to its end. Fails with its error."""
         message_id = self.start(code)
         async with asyncio.timeout(within_s):

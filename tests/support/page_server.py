@@ -93,4 +93,4 @@ async def page_server() -> AsyncIterator[PageServer]:
     async with serve(served._serve, "127.0.0.1", 0) as served._server:
         yield served
         for socket in served.sockets:
-            await asyncio.wait_for(socket.close(), 5)
+            await asyncio.wait_for(socket.close(), 30)

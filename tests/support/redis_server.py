@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-START_S = 10.0
+START_S = 30.0
 
 
 def free_port() -> int:
@@ -94,5 +94,5 @@ class RedisServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.send_signal(how)
-            self._process.wait(10)
+            self._process.wait(30)
             self._process = None

@@ -69,7 +69,7 @@ class Viewer:
         return [message.get("n") for message in self.seen]
 
     async def until(self, condition: Callable[[Viewer], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()

@@ -23,7 +23,7 @@ from jupyter_jobprogress.server.ticket_key import TicketKey
 from tests.support.jupyter import isolated_environment
 from tests.support.processes import end
 
-START_S = 30.0
+START_S = 60.0
 TOKEN = "fedcba9876543210fedcba9876543210"
 
 
