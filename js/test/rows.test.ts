@@ -57,3 +57,15 @@ test("older states change nothing, and what a whole list no longer has is forgot
   expect(all.size).toBe(1);
   expect(row).toMatchObject({ elapsed_s: 60, left_s: 5, card: { percent: "80%" } });
 });
+
+test("a job that is past its time has no time left that could be told", () => {
+  const all = new Rows();
+  all.take(running({ job_id: "burst", seq: NOW_US, eta_s: 0.4 }), NOW_US);
+  all.take(running({ job_id: "late", seq: NOW_US, eta_s: 5 }), NOW_US);
+
+  const at = (nowUs: number) =>
+    all.pick({ status: "", text: "" }, { column: "Job", down: false }, nowUs, "en").map(({ left_s }) => left_s);
+
+  expect(at(NOW_US)).toEqual([null, 5]);
+  expect(at(NOW_US + 6e6)).toEqual([null, null]);
+});

@@ -17,7 +17,7 @@ class Stride:
     """How many states to read next, so that they are about a portion: judged by the largest so far.
 
     It begins low, since the first may be large, and grows by four at most, since the next may be larger. With small
-    states that is three round trips for a page of 200.
+    states that is four round trips for a page of 200.
     """
 
     __slots__ = ("_largest", "count")

@@ -73,12 +73,14 @@ function rowOf(jobId: string, known: Known, nowUs: number | null, locale: string
   const end = card.ended || nowUs === null ? known.atUs : nowUs;
   const age_s = nowUs === null || known.atUs === null ? 0 : (nowUs - known.atUs) / 1e6;
   const eta_s = known.state.eta_s;
+  // Below a second, and past it, nobody knows: what was expected did not come. The line of a job says the same.
+  const left_s = eta_s === undefined || eta_s - age_s < 1 ? null : eta_s - age_s;
   return {
     jobId,
     known,
     card,
     elapsed_s: start === null || end === null ? null : Math.max(0, (end - start) / 1e6),
-    left_s: card.ended || eta_s === undefined || card.tone !== "active" ? null : Math.max(0, eta_s - age_s),
+    left_s: card.ended || card.tone !== "active" ? null : left_s,
   };
 }
 
