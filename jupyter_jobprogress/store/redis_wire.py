@@ -16,6 +16,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from jupyter_jobprogress.store.rush import REST_S, Rush
+
 Command = Sequence[str | bytes | int]
 Reply = object
 """bytes, int, None, ErrorReply, or a list of them."""
@@ -47,7 +49,7 @@ class Wire(asyncio.Protocol):
     def __init__(
         self,
         connection: AbstractConnection,
-        transport: asyncio.WriteTransport,
+        transport: asyncio.Transport,
         *,
         pushed: Callable[[list[Reply]], None] | None,
         ended: Callable[[], None] | None,
@@ -63,6 +65,8 @@ class Wire(asyncio.Protocol):
         self._expected = 0
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._rush = Rush(self._loop.time())
+        self._rest: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self.error: BaseException | None = None
@@ -90,7 +94,7 @@ class Wire(asyncio.Protocol):
             # gives what it has at once, and lets a transport that it paused read again.
             reader.feed_eof()
             early = await reader.read(-1)
-            wire = cls(connection, writer.transport, pushed=pushed, ended=ended)
+            wire = cls(connection, cast(asyncio.Transport, writer.transport), pushed=pushed, ended=ended)
             writer.transport.set_protocol(wire)
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -154,6 +158,10 @@ class Wire(asyncio.Protocol):
                 if self._pushed is None:
                     raise RedisConnectionError("Redis answered what it was not asked")
                 self._pushed(replies)
+                if self._rush.count(len(replies), self._loop.time()) and self.error is None:
+                    # What comes meanwhile is read in one go.
+                    self._transport.pause_reading()
+                    self._rest = self._loop.call_later(REST_S, self._transport.resume_reading)
         except Exception as exc:  # noqa: BLE001 — the loop would only log it; the owner of this wire has to know
             self._lost(exc)
 
@@ -189,6 +197,9 @@ class Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(exc)

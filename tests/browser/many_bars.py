@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 from playwright.async_api import Browser, Page, async_playwright
@@ -92,6 +93,16 @@ async def footprint(page: Page) -> Footprint:
     return Footprint(values["JSHeapUsedSize"], values["Nodes"], values["JSEventListeners"])
 
 
+def growth(prints: Sequence[Footprint]) -> str:
+    """Say how much more a page held in the last third of its looks than in the first, by medians."""
+    third = max(1, len(prints) // 3)
+    grown = []
+    for name in Footprint._fields:
+        first, last = (median(getattr(one, name) for one in part) for part in (prints[:third], prints[-third:]))
+        grown.append(f"{name} {(last / first - 1) * 100:+.1f} %")
+    return f"from the first third to the last: {', '.join(grown)}"
+
+
 async def main(count: int, minutes: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = gallery.build(Path(folder))
@@ -103,19 +114,21 @@ async def main(count: int, minutes: int, seconds: float) -> None:
             await asyncio.sleep(2)
             loop = asyncio.get_running_loop()
             begin_s = loop.time()
+            prints: list[Footprint] = []
             for minute in range(minutes + 1):
                 # Reading a trace takes a while, too.
                 await asyncio.sleep(max(0.0, begin_s + minute * 60 - loop.time()))
                 measured = await frames(browser, page, seconds)
-                print(
-                    f"minute {minute}: {await footprint(page)}, {len(measured.wall_ms) / seconds:.0f} frames/s", end=""
-                )
+                prints.append(await footprint(page))
+                print(f"minute {minute}: {prints[-1]}, {len(measured.wall_ms) / seconds:.0f} frames/s", end="")
                 for name, values in measured._asdict().items():
                     shares = ", ".join(
                         f"p{share * 100:g} {Frames.at(values, share):.1f}" for share in (0.5, 0.95, 0.99)
                     )
                     print(f"; {name}: {shares}", end="")
                 print(flush=True)
+            if minutes >= 3:
+                print(growth(prints))
 
 
 if __name__ == "__main__":

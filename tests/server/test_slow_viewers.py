@@ -7,11 +7,13 @@ import contextlib
 import json
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 
+from benchmarks.hostile import Attacker, Victim, frame
 from jupyter_jobprogress.settings import Settings
 from tests.server.test_limits import HEADERS, connect
 from tests.support.jobs import eventually, make_state
@@ -64,6 +66,25 @@ async def test_who_does_not_read_is_dropped_with_one_line(tmp_path: Path, caplog
     assert [record.getMessage() for record in caplog.records if "viewer" in record.getMessage()] == [
         "A viewer did not read for 0.5 s and is dropped."
     ]
+
+
+async def test_who_asks_and_does_not_read_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its question waits for room, and so does the task that reads from it."""
+    async with mounted(tmp_path, drain_s=0.5) as server:
+        address = urlsplit(server.url)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        stuck = Attacker(Victim(port=address.port or 0, path=f"{address.path}ws/jobs", headers=lines))
+        await stuck.open(small=True)
+        stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        stuck.writer.write(frame(1, b'{"type":"subscribe","job_ids":["large"],"interval_ms":0}'))
+        await fill(server, "large")
+        stuck.writer.write(frame(1, b'{"type":"read","job_ids":["large"]}') * 3)
+
+        async def gone() -> bool:
+            return server.service.fanout.viewer_count == 0
+
+        await eventually(gone, within_s=20)
+        stuck.writer.transport.abort()
 
 
 def test_by_default_that_takes_fifteen_seconds() -> None:

@@ -47,13 +47,12 @@ async def test_who_comes_alone_does_not_wait() -> None:
 
 async def test_who_leaves_the_line_takes_no_place_in_it() -> None:
     turns = Turns(1)
-    await turns.take()
-    left, stayed = asyncio.create_task(turns.take()), asyncio.create_task(turns.take())
+    first, left, stayed = (asyncio.create_task(turns.take()) for _ in range(3))
     await asyncio.sleep(0)
+    assert first.done()
+    assert not left.done()
     left.cancel()
-    await asyncio.sleep(0)
-
-    assert left.cancelled()
-    assert not stayed.done()
     async with asyncio.timeout(20):
         await stayed
+
+    assert left.cancelled()
