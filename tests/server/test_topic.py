@@ -78,7 +78,7 @@ async def test_updates_in_quick_succession_all_arrive_and_leave_together() -> No
 
     assert [viewer.numbers for viewer in viewers] == [list(range(20))] * 2
     assert viewers[0].writes[0] is viewers[1].writes[0], "joined once for all"
-    assert (jobs.counts.frames_out, jobs.counts.coalesced, jobs.counts.updates_in) == (40, 0, 60)
+    assert (jobs.counts.frames_out, jobs.counts.coalesced, jobs.counts.updates_in) == (40, 0, 20)
 
 
 async def test_a_terminal_state_takes_along_what_waits_in_the_same_write() -> None:
