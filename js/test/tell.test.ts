@@ -71,17 +71,6 @@ test("of two ends in one hidden tab both are told, the worse one stays on the ic
   expect(document.title).toBe("Completed: Next");
 });
 
-test("a page whose policy allows no images of scripts keeps its icon", () => {
-  const link = document.createElement("link");
-  link.setAttribute("data-jobprogress-style", "");
-  document.head.append(link);
-
-  tell(document, "job-1", card({ title: "Train" }));
-
-  expect(icon()).toBe("");
-  expect(document.title).toBe("Completed: Train");
-});
-
 test("a title that the page has changed meanwhile stays", () => {
   tell(document, "job-1", card({ title: "Train" }));
   document.title = "Other notebook";

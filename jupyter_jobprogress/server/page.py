@@ -27,8 +27,9 @@ FILES: Final = {
 
 _CLOSED: Final = "default-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 
+# Images in the page itself are for the icon of a tab that tells of an end.
 PAGE_POLICY: Final = (
-    f"{_CLOSED}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    f"{_CLOSED}; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,3 +64,40 @@ async def test_from_the_form_to_a_link_that_is_shared(
         await accessible()
         assert errors == []
         await context.close()
+
+
+async def test_a_hidden_tab_tells_of_an_end_by_its_title_and_its_icon(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        page = await browser.new_page()
+        refused: list[str] = []
+        page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+
+        async def report(**fields: Any) -> None:
+            url = f"{server.url}api/jobs/train-7/updates"
+            assert (await fetch(url, method="POST", headers=server.headers, body=json.dumps(fields))).code == 200
+
+        await report(progress=0.4)
+        await page.goto(f"{server.url}jobs/train-7?token={server.told.token}")
+        await page.get_by_role("button", name="Tell me when it ends").click()
+        await page.evaluate(
+            """() => {
+              Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+              document.dispatchEvent(new Event("visibilitychange"));
+            }"""
+        )
+        await report(status="failed", error="out of memory")
+
+        await expect(page).to_have_title("Failed: train-7")
+        icon = page.locator("link[data-jobprogress-told]")
+        await expect(icon).to_have_attribute("href", re.compile("^data:image/svg"))
+        # By the page's own policy.
+        assert await page.evaluate(
+            """async () => {
+              const image = new Image();
+              image.src = document.querySelector("link[data-jobprogress-told]").href;
+              await image.decode();
+              return image.naturalWidth > 0;
+            }"""
+        )
+        assert not [text for text in refused if "img-src" in text]
+        await page.close()

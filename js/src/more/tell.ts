@@ -1,5 +1,4 @@
 import type { Card } from "../describe";
-import { PREFIX } from "../dom";
 import { want } from "../wanted";
 
 /** The icon of the tab while something is told. What has to be put back hangs on it: a page may run this in two bundles. */
@@ -24,8 +23,7 @@ export function tell(doc: Document, jobId: string, { title, word, facts, tone }:
   icon.dataset.ends = String(ends);
   // One that failed is what somebody has to see, however many went well after it.
   if (tone !== "good") icon.dataset.bad = "true";
-  // A page that links our style sheet has a policy under which a script can make neither a style nor an image.
-  if (!doc.head.querySelector(`link[data-${PREFIX}style]`)) icon.href = badge(icon.dataset.bad === undefined);
+  icon.href = badge(icon.dataset.bad === undefined);
   doc.title = `${word}: ${title}${ends > 1 ? ` (+${ends - 1})` : ""}`;
   icon.dataset.told = doc.title;
   // Seen where the page is installed as an application.
