@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Mapping
@@ -29,7 +30,10 @@ def project(folder: Path, packages: Mapping[str, Path] | None = None) -> Path:
     """Make a project with the packed client installed, without a network, beside packages that are there already."""
     npm = program("npm")
     folder.mkdir(parents=True)
-    packed = run(npm, "pack", "--silent", "--pack-destination", folder, cwd=JS / "client").split()[-1]
+    with (JS / "client" / "package.json").open() as package:
+        # The folder is built anew each time, and two processes that run tests may do so at once.
+        fcntl.flock(package, fcntl.LOCK_EX)
+        packed = run(npm, "pack", "--silent", "--pack-destination", folder, cwd=JS / "client").split()[-1]
     (folder / "package.json").write_text('{"name": "consumer", "private": true, "type": "module"}')
     run(npm, "install", "--offline", "--no-audit", "--no-fund", "--silent", f"./{packed}", cwd=folder)
     for name, source in (packages or {}).items():
