@@ -99,5 +99,5 @@ async def test_a_hidden_tab_tells_of_an_end_by_its_title_and_its_icon(browser: B
               return image.naturalWidth > 0;
             }"""
         )
-        assert not [text for text in refused if "img-src" in text]
+        assert refused == []
         await page.close()
