@@ -183,13 +183,15 @@ class Reported(Said):
         if self._sender is not None and self._carrier is not None:
             self._sender.drop(self._carrier)
 
-    # What the sender's loop calls.
+    # What the end of a cell asks.
 
     def _present(self) -> State:
         """Say what the sender would send now, but for what takes room. It may not have been sent yet."""
         words = self._final or Words(self._facts(), number(self.n))
         facts = msgspec.structs.replace(words.facts, metadata=None, result=None)
         return self._composer().compose(facts, words.n, run=self._run, now_s=time.monotonic(), wall_s=time.time())
+
+    # What the sender's loop calls.
 
     def _words(self) -> Words:
         self._settle()
