@@ -112,16 +112,17 @@ class Reporting:
         if plan is None or time.monotonic() < plan.ripe_s or self.__dict__.pop("_waiting", None) is None:
             return
         bar: Any = self
+        base = bar.n  # read once: where this is the sender's thread, the loop goes on meanwhile
         job = Job(
             plan.job_id,
             title=plan.title,
             unit=bar.unit,
-            initial=bar.n * _scale(bar),
+            initial=base * _scale(bar),
             parent_id=plan.parent_id,
             url=plan.url,
             display=False,
         )
-        looking = Looking(self, job, plan)
+        looking = Looking(self, job, plan, base)
         job._loop = looking  # type: ignore[assignment]
         self._looking = looking
         self._job = job
@@ -156,12 +157,12 @@ _EXHAUSTED: Final = (StopIteration, StopAsyncIteration)
 class Looking:
     """A bar, as the sender sees it. Holds it weakly, so that a bar which nobody holds ends as tqdm ends it."""
 
-    def __init__(self, bar: Reporting, job: Job, plan: _Plan) -> None:
+    def __init__(self, bar: Reporting, job: Job, plan: _Plan, base: int | float) -> None:
         self._bar = weakref.ref(bar)
         self._job = job
         self._plan = plan
         self._scale = _scale(bar)
-        self._base = getattr(bar, "n", 0)
+        self._base = base
         self._words: tuple[object, ...] = ()
         self._done: int | float = 0
         self.cancelled = False

@@ -93,6 +93,32 @@ def test_a_bar_that_is_disabled_is_no_job() -> None:
     assert tqdm_of_ours(range(3), disable=True).job is None
 
 
+class GoesOn(tqdm_of_ours):
+    """A bar whose loop goes on while its job is made, as it does where the sender's thread makes it."""
+
+    going = True
+
+    @property
+    def unit_scale(self) -> bool:
+        if self.going:
+            self.n, self.going = 20, False
+        return False
+
+    @unit_scale.setter
+    def unit_scale(self, scale: bool) -> None:
+        pass
+
+
+def test_a_bar_that_goes_on_while_its_job_is_made_counts_whole() -> None:
+    bar = GoesOn(total=20, initial=15, delay=1e-6, file=io.StringIO())
+    bar.refresh()
+    bar.close()
+
+    assert bar.job is not None
+    assert bar.job.wait(30)
+    assert state_of(bar.job.id)["n"] == 20
+
+
 def double(number: int) -> int:
     return 2 * number
 
