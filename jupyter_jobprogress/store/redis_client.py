@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-
-# redis-py looks its own version up when it makes a connection, which imports this: not in the thread of a sender, where
-# it would take the GIL from the job.
-import email.parser  # noqa: F401
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +12,7 @@ from typing import Any, Final, cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.utils import get_lib_version
 
 from jupyter_jobprogress.errors import StoreClosedError, StoreDeniedError, StoreError, StoreUnavailableError
 from jupyter_jobprogress.settings import Settings, mask_url
@@ -29,6 +26,10 @@ _DENIED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _DENIED_WORDS: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "unauthenticated")
 """In the text of other errors: Redis before 7 wraps that of a command within a script, and whoever has not signed in is
 told "unauthenticated multibulk length" for a command of more than ten arguments."""
+
+# redis-py looks its own version up whenever it makes a connection, which imports modules the first time, others with
+# each Python: not in the thread of a sender, where that would take the GIL from the job.
+get_lib_version()  # type: ignore[no-untyped-call]
 
 
 def store_error(url: str, exc: BaseException, deadline_s: float) -> StoreError:
