@@ -71,9 +71,11 @@ class Bars:
             self._news = row.look() or self._news
         with self._region.lock:
             if self._interactive and (self._paused or reads_a_line()):
+                # What has ended is drawn before the next output or prompt: here somebody may be writing.
                 self._paused = False
                 self._region.finish()
-            elif self._news:
+                return
+            if self._news:
                 self._news = False
                 self._draw()
             if self._finish_if_ended():

@@ -124,5 +124,6 @@ class Region:
     def _write(self, text: str) -> None:
         if text:
             with suppress(OSError, ValueError):  # closed, or the terminal is gone
-                self._stream.write(text)
+                # Python 3.13 asks for its prompt in a terminal that begins no line at its left by itself.
+                self._stream.write(text.replace("\n", "\r\n") if self._end else text)
                 self._stream.flush()

@@ -121,15 +121,38 @@ def end_command() -> None:
         _display.pause()
 
 
-class _Prompt:
-    """A prompt of Python that says when it is shown. Python asks anything but a string each time."""
+class _Prompt(str):
+    """A prompt of Python that says when it is shown: Python asks anything but a plain string for its text each time.
 
-    def __init__(self, prompt: object) -> None:
+    A string for all that, since the line editor of Python 3.13 takes nothing else. That one formats it again at each
+    key, when somebody is writing.
+    """
+
+    _prompt: object
+
+    def __new__(cls, prompt: object) -> _Prompt:
+        self = super().__new__(cls, prompt)
         self._prompt = prompt
+        return self
 
     def __str__(self) -> str:
         end_command()
         return str(self._prompt)
+
+    def __format__(self, spec: str) -> str:
+        if _begins_a_line():
+            end_command()
+        return format(str(self._prompt), spec)
+
+
+def _begins_a_line() -> bool:
+    """Whether the line editor of Python 3.13 prepares for a line, and does not draw one again."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("_pyrepl"):
+        if frame.f_code.co_name == "prepare":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _arrange_prompt() -> None:

@@ -332,6 +332,33 @@ def test_at_a_prompt_of_python_a_bar_leaves_the_line_to_its_user() -> None:
         assert not [line for line in terminal.lines if ">>>" in line and "━" in line]
 
 
+def test_a_job_that_ends_while_its_user_writes_does_not_write_into_the_line() -> None:
+    lines = [
+        HEAD.strip().replace("\n", "; "),
+        "def count(): [(job.update(), time.sleep(0.01)) for _ in range(100)]; job.complete()\n",
+        "job = Job(title='Behind', total=100); thread = threading.Thread(target=count); thread.start()",
+    ]
+    with in_terminal("-q") as terminal:
+        for line in lines:
+            terminal.until(lambda shown: shown[-1:] == [">>>"])
+            terminal.type(f"{line}\n")
+            terminal.shows(f"{line.splitlines()[0][:60]}")
+        terminal.until(lambda shown: shown[-1:] == [">>>"])
+        terminal.type("job.wait(30), 6 ")
+        terminal.shows(">>> job.wait(30), 6")
+        time.sleep(2)  # in which the job ends, and its end would be drawn
+        terminal.type("* 7\n")
+
+        terminal.shows("✓ Behind", "100 %")
+        terminal.shows("(True, 42)")
+        terminal.type("exit()\n")
+        assert terminal.end() == 0
+        assert ">>> job.wait(30), 6 * 7" in terminal.lines
+        assert terminal.lines.index("(True, 42)") == next(
+            index + 1 for index, line in enumerate(terminal.lines) if line.startswith("✓ Behind")
+        )
+
+
 def test_in_ipython_the_end_of_a_cell_tells_how_its_loop_ended(tmp_path: Path) -> None:
     environment = {"IPYTHONDIR": str(tmp_path), "PROMPT_TOOLKIT_NO_CPR": "1"}
     with in_terminal(
