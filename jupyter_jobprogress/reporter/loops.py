@@ -137,7 +137,7 @@ class _Telling:
         if self._chunk is not None and _CUT_SHORT is not None:
             try:
                 _CUT_SHORT(self._chunk, self._size)
-            except Exception:  # noqa: BLE001 — a warning of Python 3.12 that was made an error; the chunk ends by itself
+            except Exception:  # noqa: BLE001 — a warning of Python 3.12 and 3.13, made an error; the chunk ends by itself
                 return
 
     def release(self) -> None:
