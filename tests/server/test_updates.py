@@ -183,7 +183,8 @@ async def test_a_large_body_is_cut_before_it_is_read(server: Mounted, who: str, 
     # Buffers of the kernel on both sides take a few MiB whether anybody reads or not.
     assert sent < 16 * 1024 * 1024
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 16 * 1024
-    assert status in ("", "HTTP/1.1 413 Request Entity Too Large" if who == "a user" else "HTTP/1.1 401 Unauthorized")
+    # Without the words behind the number, which Python 3.13 has changed.
+    assert status[:12] in ("", "HTTP/1.1 413" if who == "a user" else "HTTP/1.1 401")
 
 
 @pytest.mark.parametrize(
