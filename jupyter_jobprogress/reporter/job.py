@@ -121,15 +121,14 @@ class Job(Reported):
     def update(self, n: float = 1) -> None:
         """Count ``n`` more units of work done. Stores and returns: cheap enough for the innermost loop.
 
+        A scalar of NumPy, PyTorch or JAX counts as the number that it is; one on a GPU is waited for.
+
         Raises:
             JobCancelled: somebody asked for it.
         """
-        if self._attention:
-            self._attend()
-        try:
-            self._n += n
-        except Exception:  # noqa: BLE001 — whatever was passed, counting does not fail the work
-            self._once.warn("n", "Job %s cannot count %.40r; it is ignored.", self._id, n)
+        if n is not self._quick:
+            n = self._looked_at(n)
+        self._n += n
 
     # Not keyword-only: CPython looks each missing keyword-only argument up in a dict, a third of what this costs.
     def report(
@@ -149,7 +148,7 @@ class Job(Reported):
         Raises:
             JobCancelled: somebody asked for it.
         """
-        if self._attention:
+        if self._quick is None:
             self._attend()
         if progress is not None:
             try:
@@ -177,7 +176,7 @@ class Job(Reported):
 
         A scalar on a GPU is read when it is sent, ten times a second at most, so that training does not wait for it.
         """
-        if self._attention:
+        if self._quick is None:
             self._attend()
         with self._lock:
             self._merge_metrics(values)
@@ -191,7 +190,7 @@ class Job(Reported):
         share of this one. Without either, the whole is what is counted. As a ``with`` block it is done at the end of
         the block.
         """
-        if self._attention:
+        if self._quick is None:
             self._attend()
         name = stage_name(name)
         with self._lock:
@@ -330,11 +329,29 @@ class Job(Reported):
             self._explicit, self._explicit_n = fitted, self._n
 
     def _set_n(self, n: object) -> None:
+        found = self._amount(n)
+        if found is not None:
+            self._n = found if self._loop is None else found - self._loop.done
+
+    def _looked_at(self, n: object) -> Number:
+        """Return what ``update`` counts where that is no plain 1, or where something comes first."""
+        if self._quick is None:
+            self._attend()
+        # Not NaN, and no integer of a thousand digits. Nearly all amounts are these, and ``number`` takes its time.
+        if (type(n) is int or type(n) is float) and -(2**53) < n < 2**53:
+            return n
+        return self._amount(n) or 0
+
+    def _amount(self, n: object) -> Number | None:
+        """Return a count as a plain number, or None with a warning.
+
+        Added as it is, an amount of another library would make the count one of its kind from then on: an integer of
+        8 bits that wraps, a float that no 1 adds to any more, a value of JAX that only its own function may read.
+        """
         found = number(n)
         if found is None:
             self._once.warn("n", "Job %s cannot count %.40r; it is ignored.", self._id, n)
-        else:
-            self._n = found if self._loop is None else found - self._loop.done
+        return found
 
     def _stage_progress(self) -> float | None:
         return counted(Facts(total=number(self._total)), number(self.n))

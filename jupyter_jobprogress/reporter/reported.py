@@ -86,8 +86,7 @@ class Reported(Said):
         self._sender: Sender | None = None
         self._carrier: Carrier | None = None
         self._lock = threading.RLock()
-        # True: ``_attend`` has something to do before the job goes on. What ``update`` and ``report`` look at first.
-        self._attention = not owned
+        self._quick = 1 if owned else None
 
     @property
     def n(self) -> Number:
@@ -106,7 +105,7 @@ class Reported(Said):
             if not self._within and self._loop is None:
                 self._end(lambda facts: endings.ended_by(JobCancelled(self._id), facts.metadata))
             raise JobCancelled(self._id)
-        self._attention = False
+        self._quick = 1
 
     def _check(self) -> None:
         """Leave the loop if somebody asked for it."""
@@ -217,7 +216,7 @@ class Reported(Said):
         if receipt.cancel_requested and not self._cancel_requested:
             self._cancel_requested = True
             if self._raise_on_cancel:
-                self._attention = True
+                self._quick = None
                 if self._loop is not None:
                     self._loop.interrupt()
         if not self._owned or (receipt.added == self._added and receipt.words_seq == self._words_seq):

@@ -24,7 +24,6 @@ class Said:
     """
 
     __slots__ = (
-        "_attention",
         "_explicit",
         "_explicit_n",
         "_fitted",
@@ -34,6 +33,7 @@ class Said:
         "_metrics",
         "_n",
         "_once",
+        "_quick",
         "_stage",
         "_stages",
         "_title",
@@ -41,8 +41,11 @@ class Said:
         "_unit",
     )
 
-    _attention: bool
     _n: Number
+
+    _quick: int | None
+    """The amount that ``update`` counts without a look at it: 1. None: ``_attend`` has something to do before the job
+    goes on. One comparison for both: a second one took 7 ns, of 52 in all."""
 
     def __init__(self, job_id: str, *, title: object, unit: object, total: object, stages: Stages) -> None:
         self._id = job_id
