@@ -91,11 +91,13 @@ class Reported(Said):
     @property
     def n(self) -> Number:
         """Units of work done by this process, and, as far as its owner knows, by those who joined the job."""
-        if self._final is not None:
-            return (self._final.n or 0) + self._added
+        final = self._final
+        return (self._counted(self._n) if final is None else final.n or 0) + self._added
+
+    def _counted(self, n: Number) -> Number:
+        """Return what this process has done, of which ``n`` outside of its loop."""
         loop = self._loop
-        n = self._n if loop is None else self._n + loop.done
-        return n + self._added if self._added else n
+        return n if loop is None else n + loop.done
 
     def _attend(self) -> None:
         """Do what has to be done before the job goes on."""
@@ -161,9 +163,8 @@ class Reported(Said):
         with self._lock:
             if self._final is not None:
                 return
-            n = number(self.n - self._added)
-            facts = self._fit()
-            final = Words(msgspec.structs.replace(facts, **change(facts)), n)
+            own = self._own()
+            final = own._replace(facts=msgspec.structs.replace(own.facts, **change(own.facts)))
             # A signal handler of the user may have ended the job right here, in this thread, which the lock lets in.
             if self._final is None:
                 self._final = final
@@ -178,15 +179,15 @@ class Reported(Said):
         """Say nothing more, not even an end: somebody else knows it."""
         with self._lock:
             if self._final is None:
-                self._final = Words(self._fit(), number(self.n - self._added))
+                self._final = self._own()
         if self._sender is not None and self._carrier is not None:
             self._sender.drop(self._carrier)
 
-    # What the end of a cell asks.
+    # What the end of a cell asks, and the terminal.
 
     def _present(self) -> State:
         """Say what the sender would send now, but for what takes room. It may not have been sent yet."""
-        words = self._final or Words(self._facts(), number(self.n))
+        words = self._latest()
         facts = msgspec.structs.replace(words.facts, metadata=None, result=None)
         return self._composer().compose(facts, words.n, run=self._run, now_s=time.monotonic(), wall_s=time.time())
 
@@ -194,16 +195,25 @@ class Reported(Said):
 
     def _words(self) -> Words:
         self._settle()
-        final = self._final
-        if final is None:
-            return Words(self._facts(), number(self.n))
-        return final if not self._added else final._replace(n=(final.n or 0) + self._added)
+        return self._latest()
+
+    def _latest(self) -> Words:
+        """Return the newest words, without ending a job that was left. May be called from any thread."""
+        words = self._final or self._own()
+        return words if not self._added else words._replace(n=(words.n or 0) + self._added)
+
+    def _own(self) -> Words:
+        """Return what this process has said and done, of one moment."""
+        # The loop first: where it is a bar of tqdm, it says by this what is new.
+        done = self._counted(0)
+        facts, n = self._said()
+        return Words(facts, number(n + done))
 
     def _contribution(self) -> Contribution:
         """Say what this process has done for a job of another: all that it counted, and what it said itself."""
-        facts = self._facts()
+        facts, n = self._own()
         return Contribution(
-            n=number(self.n) or 0,
+            n=n or 0,
             stage=facts.stage or None,
             message=facts.message or None,
             metrics=facts.metrics,

@@ -9,12 +9,29 @@ under a lock.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from jupyter_jobprogress.protocol import limits
 from jupyter_jobprogress.protocol.payload import is_device_array, metrics, number, text
 from jupyter_jobprogress.reporter.facts import Facts, Number
 from jupyter_jobprogress.reporter.stages import Stages
 from jupyter_jobprogress.reporter.words import Once
+
+
+class _Told(NamedTuple):
+    """What a job has said at one moment, as it was said."""
+
+    n: Number
+    stage: object
+    message: object
+    title: object
+    unit: object
+    total: object
+    explicit: object
+    explicit_n: object
+    metadata: dict[str, object] | None
+    metrics: dict[str, object] | None
+    stages: Stages
 
 
 class Said:
@@ -65,11 +82,17 @@ class Said:
         """Set what belongs to this process and is not pickled."""
         self._once = Once()
         # What was said, and what that made: one object, since the sender and the terminal look from their own threads.
-        self._fitted: tuple[tuple[object, ...], Facts] | None = None
+        self._fitted: tuple[_Told, Facts] | None = None
 
-    def _facts(self) -> Facts:
-        """Return what is said now, made fit: the same object until something new is said."""
-        told = (
+    def _said(self) -> tuple[Facts, Number]:
+        """Return what is said, made fit: the same object until that is new. And the count, without that of a loop.
+
+        Both are of one moment. Making words fit takes time, and may wait for a device: a count that is read after that
+        could be of a stage which began meanwhile.
+        """
+        # No call before all of them are read, so that no other thread says something in between.
+        told = _Told(
+            self._n,
             self._stage,
             self._message,
             self._title,
@@ -82,29 +105,29 @@ class Said:
             self._stages,
         )
         fitted = self._fitted
-        if fitted is None or any(new is not old for new, old in zip(told, fitted[0], strict=True)):
-            fitted = self._fitted = told, self._fit()
-        return fitted[1]
+        if fitted is None or any(new is not old for new, old in zip(told[1:], fitted[0][1:], strict=True)):
+            fitted = self._fitted = told, self._fit(told)
+        return fitted[1], told.n
 
-    def _fit(self) -> Facts:
+    def _fit(self, told: _Told) -> Facts:
         return Facts(
-            stage=text(self._stage, limits.LABEL_BYTES),
-            message=text(self._message, limits.TEXT_BYTES),
-            title=label(self._title),
-            unit=label(self._unit),
-            total=self._fit_total(),
-            explicit=number(self._explicit),
-            explicit_n=number(self._explicit_n),
-            stages=self._stages,
-            metadata=self._metadata,
-            metrics=None if self._metrics is None else metrics(self._metrics),
+            stage=text(told.stage, limits.LABEL_BYTES),
+            message=text(told.message, limits.TEXT_BYTES),
+            title=label(told.title),
+            unit=label(told.unit),
+            total=self._fit_total(told.total),
+            explicit=number(told.explicit),
+            explicit_n=number(told.explicit_n),
+            stages=told.stages,
+            metadata=told.metadata,
+            metrics=None if told.metrics is None else metrics(told.metrics),
         )
 
-    def _fit_total(self) -> Number | None:
-        total = number(self._total)
-        if self._total is not None and (total is None or total < 0):
+    def _fit_total(self, value: object) -> Number | None:
+        total = number(value)
+        if value is not None and (total is None or total < 0):
             self._once.warn(
-                "total", "Job %s expects a total of %.40r, which is no amount; it is ignored.", self._id, self._total
+                "total", "Job %s expects a total of %.40r, which is no amount; it is ignored.", self._id, value
             )
             return None
         return total

@@ -67,7 +67,7 @@ class Row:
 
     def _take(self) -> bool:
         # Not ``_words``, which may end a job that was left, and would take its lock for that. The sender does it.
-        words = self.job._final or Words(self.job._facts(), number(self.job.n))
+        words = self.job._latest()
         before = self._words
         if before is not None and before.facts is words.facts and before.n == words.n:
             return False

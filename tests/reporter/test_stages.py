@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -117,6 +118,39 @@ def test_a_job_counts_each_stage_anew(settings: Settings, store: FaultyStore, re
     assert (state.status, state.progress) == (Status.COMPLETED, 1.0)
     assert state.stages is not None
     assert state.stages[-1].progress == 1.0
+
+
+def test_a_stage_that_begins_while_a_state_is_made_does_not_throw_the_whole_back(
+    settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    class Loss:
+        """A scalar on a device that has not computed it yet."""
+
+        def __init__(self) -> None:
+            self.asked, self.computed = threading.Event(), threading.Event()
+
+        def item(self) -> float:
+            self.asked.set()
+            assert self.computed.wait(30)
+            return 0.5
+
+    first, second = Loss(), Loss()
+    with Job("torn", stages=["a", "b"], settings=settings) as job:
+        job.stage("a", total=10)
+        job.update(10)
+        until(lambda: store.stored and store.stored[-1].progress == 0.5)
+        job.log(loss=first)
+        assert first.asked.wait(30)  # whether there is news
+        job.log(loss=second)
+        first.computed.set()
+        assert second.asked.wait(30)  # what the news is
+        job.stage("b", total=10)
+        second.computed.set()
+        until(lambda: store.stored[-1].stage == "b")
+
+    assert job.wait(30)
+    whole = [state.progress or 0.0 for state in store.stored]
+    assert whole == sorted(whole)
 
 
 def test_stages_that_are_only_named_are_listed_by_their_time(
