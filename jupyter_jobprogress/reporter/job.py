@@ -154,7 +154,7 @@ class Job(Reported):
             try:
                 if 0.0 <= progress <= 1.0:
                     self._explicit = progress
-                    self._explicit_n = self._n
+                    self._explicit_n = self._n if self._loop is None else self._counted(self._n)
                 else:
                     self._say_progress(progress)
             except Exception:  # noqa: BLE001 — whatever was passed, comparing it may raise
@@ -326,7 +326,7 @@ class Job(Reported):
         """Take a progress that is no number of 0 to 1: fit now, so that the user hears of it."""
         fitted = fit_progress(progress, previous=None, job_id=self._id, once=self._once)
         if fitted is not None:
-            self._explicit, self._explicit_n = fitted, self._n
+            self._explicit, self._explicit_n = fitted, self._counted(self._n)
 
     def _set_n(self, n: object) -> None:
         found = self._amount(n)

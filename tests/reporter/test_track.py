@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -15,6 +15,7 @@ from jupyter_jobprogress.reporter.pace import SLOWEST_S
 from jupyter_jobprogress.reporter.reported import GRACE_S
 from jupyter_jobprogress.reporter.track import track
 from jupyter_jobprogress.settings import Settings
+from tests.support.faulty_store import FaultyStore
 
 Read = Callable[[str], State]
 Until = Callable[..., None]
@@ -40,6 +41,21 @@ def test_an_item_counts_when_its_body_came_back(settings: Settings) -> None:
 
     assert seen == [0, 1, 2]
     assert items.job.n == 3
+    assert items.job.wait(30)
+
+
+@pytest.mark.parametrize("source", [range(4), iter(range(4))], ids=["list", "generator"])
+def test_a_progress_that_is_given_within_an_item_holds_until_the_next(
+    source: Iterable[int], settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    items = track(source, total=4, settings=settings)
+    for item in items:
+        if item == 2:
+            items.job.report(progress=0.6)
+            until(lambda: store.stored and store.stored[-1].progress == 0.6)
+        if item == 3:
+            until(lambda: store.stored[-1].progress == 0.75)
+
     assert items.job.wait(30)
 
 
