@@ -70,7 +70,8 @@ class Reporting:
     ) -> None:
         if job_id is not None:
             check_job_id(job_id)
-        self._inner: weakref.WeakSet[Reporting] = weakref.WeakSet()
+        # Not a WeakSet, over which no other thread may go while this one adds to it.
+        self._inner: set[weakref.ref[Reporting]] = set()
         super().__init__(*args, **kwargs)
         bar: Any = self
         if not bar.disable:
@@ -176,8 +177,9 @@ class Looking:
             if len(words) != len(self._words) or any(a is not b for a, b in zip(words, self._words, strict=True)):
                 self._words = words
                 self._tell(bar)
-            for inner in list(bar._inner):
-                inner._ripen()
+            for reference in bar._inner.copy():
+                if (inner := reference()) is not None:
+                    inner._ripen()
             if not self.cancelled and _cancelled(self._plan.parent):
                 self.interrupt()
         return self._done
@@ -256,7 +258,7 @@ def _plan(bar: Any, job_id: str | None, url: str | None, display: bool) -> _Plan
         outer_id = outer.__dict__.get("_planned_id")
         if outer_id is not None:
             parent, parent_id = outer, outer_id
-            outer._inner.add(bar)
+            outer._inner.add(weakref.ref(bar, outer._inner.discard))
             ripe_s = max(ripe_s, now_s + RIPE_S)
     if parent_id is None and script:
         parent_id = script

@@ -10,8 +10,10 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pandas
@@ -117,6 +119,28 @@ def test_a_bar_that_goes_on_while_its_job_is_made_counts_whole() -> None:
     assert bar.job is not None
     assert bar.job.wait(30)
     assert state_of(bar.job.id)["n"] == 20
+
+
+def test_inner_bars_may_begin_and_go_while_the_sender_looks_at_them() -> None:
+    over = threading.Event()
+
+    def look(outer: tqdm_of_ours) -> None:
+        while not over.is_set():
+            assert outer.job is not None
+            assert outer.job.n == 0
+
+    interval_s = sys.getswitchinterval()
+    with tqdm_of_ours(total=5, file=io.StringIO()) as outer, ThreadPoolExecutor(1) as sender:
+        looking = sender.submit(look, outer)
+        sys.setswitchinterval(1e-6)  # else it takes days of looks until two meet
+        try:
+            for _ in range(2000):
+                for inner in [tqdm_of_ours(total=1, leave=False, file=io.StringIO()) for _ in range(3)]:
+                    inner.close()
+        finally:
+            over.set()
+            sys.setswitchinterval(interval_s)
+        looking.result(30)
 
 
 def double(number: int) -> int:
