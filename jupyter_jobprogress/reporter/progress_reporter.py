@@ -162,8 +162,9 @@ class ProgressReporter:
     def _remember(self, job_id: str, progress: float | None) -> None:
         self._progress.pop(job_id, None)
         self._progress[job_id] = progress
-        if len(self._progress) > JOBS_REMEMBERED:
-            del self._progress[next(iter(self._progress))]
+        while len(self._progress) > JOBS_REMEMBERED:
+            with suppress(RuntimeError):  # another thread remembered one in between
+                self._progress.pop(next(iter(self._progress)), None)
 
 
 async def _settled(futures: Collection[Future[None]], *, within_s: float) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from jupyter_jobprogress.errors import InvalidJobIdError, ProtocolError, StoreDeniedError, StoreUnavailableError
-from jupyter_jobprogress.reporter.progress_reporter import ProgressReporter
+from jupyter_jobprogress.reporter.progress_reporter import JOBS_REMEMBERED, ProgressReporter
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
 from tests.support.faulty_store import FaultyStore
@@ -65,6 +67,27 @@ def test_each_call_may_have_a_loop_of_its_own(settings: Settings) -> None:
 
     assert status is not None
     assert status["result"] == {"ok": True}
+
+
+def test_a_reporter_of_several_threads_raises_nothing_and_remembers_no_more_jobs_than_it_may(
+    settings: Settings,
+) -> None:
+    reporter = ProgressReporter(settings=settings)
+
+    def begin(name: str) -> None:
+        for number in range(5 * JOBS_REMEMBERED):
+            reporter._remember(f"{name}-{number}", 0.5)
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # else it takes days until two of them meet
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(begin, "abcd"))
+    finally:
+        sys.setswitchinterval(interval_s)
+
+    # Two that find one too many may forget one each.
+    assert JOBS_REMEMBERED - 4 <= len(reporter._progress) <= JOBS_REMEMBERED
 
 
 async def test_an_outage_costs_half_a_second_once_and_loses_no_end(
