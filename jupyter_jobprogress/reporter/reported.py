@@ -12,7 +12,7 @@ import msgspec
 
 from jupyter_jobprogress.errors import JobCancelled
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt
-from jupyter_jobprogress.protocol.payload import number, timestamp
+from jupyter_jobprogress.protocol.payload import metrics, number, timestamp
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter import endings, process
 from jupyter_jobprogress.reporter.carrier import Carrier, Words
@@ -238,13 +238,17 @@ class Reported(Said):
         return True
 
     def _repeat(self, words: Contribution) -> None:
-        """Say what a worker said."""
-        self._stage = self._stage if words.stage is None else words.stage
-        self._message = self._message if words.message is None else words.message
-        self._metadata = self._metadata if words.metadata is None else words.metadata
-        if words.metrics is not None:
-            with self._lock:
+        """Say what a worker said. After the end metrics alone: how the job ended is its owner's to say."""
+        with self._lock:
+            if words.metrics is not None:
                 self._merge_metrics(words.metrics)
+            if self._final is None:
+                self._stage = self._stage if words.stage is None else words.stage
+                self._message = self._message if words.message is None else words.message
+                self._metadata = self._metadata if words.metadata is None else words.metadata
+            elif self._metrics is not None:
+                facts = msgspec.structs.replace(self._final.facts, metrics=metrics(self._metrics))
+                self._final = self._final._replace(facts=facts)
 
     def _on_over(self, delivered: bool) -> None:
         self._delivered = delivered

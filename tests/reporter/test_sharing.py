@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from jupyter_jobprogress.errors import InvalidJobIdError, JobCancelled
+from jupyter_jobprogress.protocol.messages import Contribution
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.reporter.job import Job
 from jupyter_jobprogress.reporter.sender import Sender
@@ -73,6 +74,19 @@ def test_the_last_word_waits_for_what_was_added_before(
 
     assert owner.wait(30)
     assert read("shared").n == 10
+
+
+def test_the_last_word_has_what_a_worker_logged_before(
+    owner: Job, sender: Sender, store: FaultyStore, read: Read
+) -> None:
+    owner.log(loss=0.5)
+    said = Contribution(n=3, message="evaluated", metrics={"accuracy": 0.9})
+    sender._run(lambda: store.add("shared", part="worker", contribution=said, run=owner.run)).result(30)
+    owner.complete()
+
+    assert owner.wait(30)
+    state = read("shared")
+    assert (state.n, state.metrics, state.message) == (3, {"loss": 0.5, "accuracy": 0.9}, "Job completed")
 
 
 def test_what_is_joined_may_say_something(owner: Job, settings: Settings, store: FaultyStore, until: Until) -> None:
