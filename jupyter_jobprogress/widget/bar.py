@@ -156,9 +156,14 @@ class JobProgress(anywidget.AnyWidget):
 
     def present(self, state: State) -> None:
         """Learn what a job of this process says, ahead of the store, for what is left in the file."""
-        heard = self.saved.get(state.job_id)
-        if not known.terminal(heard):
-            self.saved = self.saved | {state.job_id: (heard or {}) | known.kept({"": known.as_json(state)})[""]}
+        states, job_id = self.states, state.job_id
+        if known.terminal(states.get(job_id)):
+            return
+        heard, said = known.kept(states), known.kept({job_id: known.as_json(state)})
+        self.saved = heard | {job_id: heard.get(job_id, {}) | said[job_id]}
+        while self.states is not states:  # the feeding thread has heard more, and may have been the first to say so
+            states = self.states
+            self.saved = known.kept(states)
 
     def send_state(self, key: Any = None) -> None:
         """Send traits to the pages; ``saved``, which changes with each state, only by ``save`` and with all others."""

@@ -124,6 +124,23 @@ def test_what_is_saved_is_what_the_line_shows() -> None:
     assert bundle(bar)[MIME_TYPE]["states"] == bar.saved
 
 
+def test_an_end_that_is_heard_while_its_job_speaks_is_what_is_saved() -> None:
+    interval_s, said = sys.getswitchinterval(), state()
+    ended = encode(state(status=Status.COMPLETED))
+    sys.setswitchinterval(1e-6)  # else it takes weeks until the two meet
+    try:
+        for _ in range(100):
+            bar = JobProgress("a")
+            feeding = threading.Thread(target=bar.feed, args=(ended,))
+            feeding.start()
+            for _ in range(30):
+                bar.present(said)
+            feeding.join()
+            assert bar.saved["a"]["status"] == "completed"
+    finally:
+        sys.setswitchinterval(interval_s)
+
+
 def test_several_jobs_have_one_status_and_the_mean_of_their_progress() -> None:
     bar = JobProgress(["a", "b"])
     assert (bar.status, bar.progress) == ("", None)
