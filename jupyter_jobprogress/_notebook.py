@@ -64,6 +64,12 @@ def kernel_shell() -> Any:
     return found if hasattr(found, "kernel") else None
 
 
+def forked(kernel: Any) -> bool:
+    """Whether this process was forked from the one of a kernel, in whose name it cannot speak: ipykernel would write
+    each message whole into its log instead of sending it."""
+    return getattr(getattr(kernel, "session", None), "pid", os.getpid()) != os.getpid()
+
+
 def wanted() -> str:
     """Return how the environment wants jobs to be shown: "off", "bar", "lines", or empty for what suits the place."""
     return os.environ.get("JOBPROGRESS_DISPLAY", "").lower()
@@ -77,8 +83,8 @@ def running_marimo() -> Any:
 
 def show(job: Job) -> None:
     """Display a bar for a job in the output of the running cell. Raises what the widget raises; the hook logs it."""
-    marimo = running_marimo()
-    if (marimo is None and kernel_shell() is None) or wanted() == "off":
+    marimo, found = running_marimo(), kernel_shell()
+    if (marimo is None and (found is None or forked(found.kernel))) or wanted() == "off":
         return
     from jupyter_jobprogress import JobProgress
 

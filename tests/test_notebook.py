@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from tests.support.kernel import Kernel, kernel_environment, running_kernel
 from tests.support.redis_server import RedisServer
@@ -123,6 +125,40 @@ def test_an_iterator_may_go_on_in_the_next_cell(kernel: Kernel) -> None:
     kernel.run("items = track(range(3), 'on', display=False); first = next(items)")
 
     assert kernel.printed("print(first, list(items), items.job.status)") == "0 [1, 2] completed"
+
+
+def test_jobs_of_forked_workers_report_and_say_nothing_in_the_name_of_the_kernel(
+    redis_server: RedisServer, namespace: str
+) -> None:
+    work = """
+import logging, multiprocessing, traitlets.log
+from jupyter_jobprogress import Job, track
+
+class Remembers(logging.Handler):
+    said = []
+    def emit(self, record):
+        self.said.append(record.getMessage()[:60])
+
+def work(number):
+    traitlets.log.get_logger().addHandler(Remembers())
+    with Job(f"forked-{number}") as own:
+        loop = track(range(3), f"loop-{number}")
+        for item in loop:
+            own.update()
+    own.wait(30), loop.job.wait(30)
+    return Remembers.said
+"""
+    with running_kernel(REDIS_URL=redis_server.url, JOBPROGRESS_NAMESPACE=namespace) as kernel:
+        kernel.run(work)
+        said = kernel.printed(
+            "with multiprocessing.get_context('fork').Pool(2) as pool: print(pool.map(work, range(3)))"
+        )
+
+    assert said == "[[], [], []]"
+    with redis.Redis.from_url(redis_server.url) as client:
+        for name in ("forked-0", "loop-2"):
+            state = json.loads(client.get(f"{namespace}:job_status:{name}"))
+            assert (state["status"], state["n"]) == ("completed", 3)
 
 
 def test_a_bar_of_a_job_in_another_process_can_be_observed_waited_for_and_awaited(
