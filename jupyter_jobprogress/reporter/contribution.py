@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -74,8 +73,13 @@ class Contributing(Carrier):
         return receipt, taken
 
     async def _find_run(self, link: Link) -> None:
-        """Wait for the owner's first state: a worker may be quicker, and the start of a run forgets who came before."""
+        """Wait for the owner's first state: a worker may be quicker, and the start of a run forgets who came before.
+
+        Less and less often, since it may never come: the owner has died, or the job was started again elsewhere.
+        """
+        pause_s = POLL_S
         while True:
+            self.wake.clear()
             try:
                 found = (await link.read([self.job_id])).get(self.job_id)
             except StoreError:
@@ -85,4 +89,5 @@ class Contributing(Carrier):
                 return
             if self._finishing:
                 return
-            await asyncio.sleep(POLL_S)
+            await wait_until(self.wake, within_s=pause_s)
+            pause_s = min(2 * pause_s, AGAIN_S)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from jupyter_jobprogress.errors import InvalidJobIdError, JobCancelled
 from jupyter_jobprogress.protocol.messages import Contribution
 from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.reporter import joining
 from jupyter_jobprogress.reporter.job import Job
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
@@ -102,6 +104,21 @@ def test_what_is_joined_may_say_something(owner: Job, settings: Settings, store:
     owner.report(message="from the owner")
     until(lambda: store.stored[-1].message == "from the owner")
     owner.cancel()
+    assert owner.wait(30)
+
+
+def test_a_worker_asks_less_and_less_often_for_a_run_that_does_not_come(
+    owner: Job, settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    worker = Job.__new__(Job)
+    joining.attach(worker, "shared", settings, started_at="before the job was started again")
+
+    worker.update()
+
+    until(lambda: len(store.read_at_s) >= 5)
+    gaps_s = [later - earlier for earlier, later in pairwise(store.read_at_s)]
+    assert [gap_s >= least_s for gap_s, least_s in zip(gaps_s, (0.1, 0.2, 0.4, 0.8), strict=False)] == [True] * 4
+    owner.complete()
     assert owner.wait(30)
 
 

@@ -1,13 +1,14 @@
-"""The embedded store with faults that a test switches on and off, and a record of what it was asked to publish."""
+"""The embedded store with faults that a test switches on and off, and a record of what it was asked."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from jupyter_jobprogress.errors import InvalidMessageError, StoreDeniedError, StoreUnavailableError
-from jupyter_jobprogress.protocol.messages import Contribution, Receipt
+from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Page
@@ -32,6 +33,7 @@ class FaultyStore(EmbeddedStore):
         super().__init__(settings)
         self.fault: Fault | None = None
         self.published: list[Published] = []
+        self.read_at_s: list[float] = []
 
     async def publish(self, state: State, *, start: bool = False) -> Receipt:
         at_s = time.monotonic()
@@ -45,6 +47,10 @@ class FaultyStore(EmbeddedStore):
     async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
         await self._fail()
         return await super().add(job_id, part=part, contribution=contribution, run=run)
+
+    async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
+        self.read_at_s.append(time.monotonic())
+        return await super().read(job_ids)
 
     async def list(self, **filters: Any) -> Page:
         await self._fail()
