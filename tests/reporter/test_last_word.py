@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import redis
 from jupyter_client.manager import start_new_kernel
 
 from tests.support.redis_server import RedisServer
+from tests.support.standalone import serving
 
 REPOSITORY = Path(__file__).parents[2]
 BEGIN = """
@@ -75,17 +77,45 @@ def states(server: RedisServer, namespace: str) -> dict[str, dict[str, Any]]:
     return {state["job_id"]: state for state in found}
 
 
-def test_two_hundred_of_two_hundred_are_delivered_of_each_way_to_end(redis_server: RedisServer, namespace: str) -> None:
-    environment = environment_of(redis_server, namespace)
+class Place(NamedTuple):
+    """A store: the environment that leads to it, and all that it has."""
+
+    environment: dict[str, str]
+    states: Callable[[], dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(params=["redis", "server"])
+def place(request: pytest.FixtureRequest, redis_server: RedisServer, namespace: str, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "redis":
+        yield Place(environment_of(redis_server, namespace), lambda: states(redis_server, namespace))
+        return
+    with serving(tmp_path) as server:
+
+        def listed() -> dict[str, dict[str, Any]]:
+            found: dict[str, dict[str, Any]] = {}
+            after = ""
+            while True:
+                asked = urllib.request.Request(f"{server.url}api/jobs?limit=1000{after}", headers=server.headers)
+                with urllib.request.urlopen(asked, timeout=30) as answer:
+                    page = json.load(answer)
+                found |= {state["job_id"]: state for state in page["jobs"]}
+                if page["next"] is None:
+                    return found
+                after = f"&after={page['next']}"
+
+        yield Place({"JOBPROGRESS_URL": server.url, "JOBPROGRESS_TOKEN": server.told.token}, listed)
+
+
+def test_two_hundred_of_two_hundred_are_delivered_of_each_way_to_end(place: Place) -> None:
     names = [f"{way}.{number}" for way in WAYS for number in range(PROCESSES_OF_EACH)]
 
     def end(name: str) -> Ended:
-        return run(FIFTY_JOBS + WAYS[name.partition(".")[0]][0], name, **environment)
+        return run(FIFTY_JOBS + WAYS[name.partition(".")[0]][0], name, **place.environment)
 
     with ThreadPoolExecutor(3) as pool:
         ended = dict(zip(names, pool.map(end, names), strict=True))
 
-    found = states(redis_server, namespace)
+    found = place.states()
     assert len(found) == 200 * len(WAYS)
     for name, (code, _, err) in ended.items():
         _, expected_code, status = WAYS[name.partition(".")[0]]
