@@ -247,16 +247,21 @@ atexit.register(end)  # the first to run
 """
 
 
-@pytest.mark.parametrize("store", ["redis", "embedded"])
 @pytest.mark.parametrize("settled", [False, True])
-def test_no_thread_starts_at_exit(
-    store: str, settled: bool, redis_server: RedisServer, namespace: str, tmp_path: Path
-) -> None:
-    url = repr(redis_server.url) if store == "redis" else None
-    settings = f"Settings(url={url}, namespace={namespace!r}, database={str(tmp_path / 'jobs.sqlite')!r})"
-    wait = "while job.run is None: time.sleep(0.005)" if settled else ""
+def test_no_thread_starts_at_exit(settled: bool, place: Place) -> None:
+    _assert_nothing_begins("Settings.from_environment()", settled=settled, **place.environment)
 
-    ended = run(f"from jupyter_jobprogress import Settings\nsettings = {settings}\n{NOTHING_BEGINS}{wait}")
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_no_thread_starts_at_exit_of_a_process_with_a_store_of_its_own(settled: bool, tmp_path: Path) -> None:
+    _assert_nothing_begins(f"Settings(database={str(tmp_path / 'jobs.sqlite')!r})", settled=settled)
+
+
+def _assert_nothing_begins(settings: str, *, settled: bool, **environment: str) -> None:
+    wait = "while job.run is None: time.sleep(0.005)" if settled else ""
+    script = f"from jupyter_jobprogress import Settings\nsettings = {settings}\n{NOTHING_BEGINS}{wait}"
+
+    ended = run(script, **environment)
 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == "begun []\n"
