@@ -11,6 +11,7 @@ import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import Any, Final, cast
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
@@ -146,9 +147,11 @@ class Wire(Outlet):
         if self._held is not None:
             self._held.append(frames)
             return True
+        if self._late is None and stream.writing():
+            # What is written is Tornado's own, a pong. That tries again, and may find room this time: then nobody would
+            # ever be told that the stream is free.
+            self._follow(b"")
         if stream.writing():
-            if self._late is None:
-                self._follow(b"")  # what is written is Tornado's own: a pong
             return False
         if self._socket is None:
             if self._open:
@@ -206,7 +209,9 @@ class Wire(Outlet):
     def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
         self._open = False
         self._socket = None
-        self._done()
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         self._service.sockets.discard(self)
         if self.session is not None:
             self._service.close_session(self.session)
@@ -234,18 +239,17 @@ class Wire(Outlet):
         except StreamClosedError:
             return
         if self._stream.writing():
-            self._late = asyncio.get_running_loop().call_later(self._service.settings.drain_s, self._not_drained)
-            future.add_done_callback(self._written)
+            late = asyncio.get_running_loop().call_later(self._service.settings.drain_s, self._not_drained)
+            self._late = late
+            future.add_done_callback(partial(self._written, late))
 
-    def _written(self, future: asyncio.Future[None]) -> None:
-        self._done()
+    def _written(self, late: asyncio.TimerHandle, future: asyncio.Future[None]) -> None:
+        # A turn after the end of this write: the next one may have begun, which has a timer of its own.
+        late.cancel()
+        if self._late is late:
+            self._late = None
         if self.session is not None and not future.cancelled() and future.exception() is None:
             self.session.drained()
-
-    def _done(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
 
     def _not_drained(self) -> None:
         self._drop(f"did not read for {self._service.settings.drain_s:g} s")
