@@ -112,6 +112,9 @@ class Wire(asyncio.Protocol):
         self._answer = future = self._loop.create_future()
         self._expected, self._deadline = replies, deadline
         # One timer goes on through many questions: setting and cancelling one for each takes 5 us.
+        if self._timer is not None and deadline < self._timer.when():
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._look_at_the_clock)
         if self.error is not None:

@@ -117,6 +117,19 @@ async def test_a_question_fails_at_its_deadline_and_so_does_one_that_is_asked_af
         await wire.close()
 
 
+async def test_a_deadline_is_kept_that_is_earlier_than_that_of_the_question_before(own_redis: RedisServer) -> None:
+    wire = await Wire.open(connection(own_redis.port))
+    try:
+        await wire.ask(pack([("PING",)]), 1, deadline=in_s(600))
+        own_redis.freeze()
+        async with asyncio.timeout(30):
+            with pytest.raises(TimeoutError):
+                await wire.ask(pack([("PING",)]), 1, deadline=in_s(0.2))
+    finally:
+        own_redis.thaw()
+        await wire.close()
+
+
 async def test_a_loss_is_told_once_and_a_close_from_here_is_not(redis_server: RedisServer) -> None:
     ended: list[str] = []
     async with ChaosProxy(redis_server.port) as proxy:
