@@ -21,6 +21,9 @@ from jupyter_jobprogress.store.base import Health, Store
 READ_AT_ONCE = 256
 """Most jobs in one read."""
 
+SETTLING_READS = 3
+"""Most reads of a job in a row, where pushes without ``seq`` come in between."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -197,17 +200,7 @@ class Fanout:
     async def _open(self, topics: list[Topic]) -> None:
         try:
             await self._subscribe([topic.job_id for topic in topics])
-            unread = topics
-            while unread:
-                pushes = {topic: topic.pushes for topic in unread}
-                found = await self._read([topic.job_id for topic in unread])
-                # A push during the read may be older or newer than what was read, and without seq nobody can
-                # tell. Its program stored before it pushed, so that reading once more settles it.
-                unsettled = [topic for topic in unread if topic.pushes != pushes[topic] and not _ordered(topic)]
-                for topic in set(unread).difference(unsettled):
-                    if stored := found.get(topic.job_id):
-                        topic.take(stored)
-                unread = unsettled
+            await self._read(topics)
         except StoreError as exc:
             _log.info("%d jobs, job %r first, are read later: %s", len(topics), topics[0].job_id, exc)
             self.gap([topic.job_id for topic in topics])
@@ -215,36 +208,44 @@ class Fanout:
     async def _subscribe(self, job_ids: list[str]) -> None:
         wanted = [job_id for job_id in job_ids if job_id in self._topics]
         added = await asyncio.gather(*map(self._subscription.add, wanted), return_exceptions=True)
-        for job_id, failure in zip(wanted, added, strict=True):
+        for job_id in wanted:
             if job_id not in self._topics:
                 # Let go while it was added, perhaps before its turn came.
                 self._subscription.discard(job_id)
-            elif failure is not None:
+        for job_id, failure in zip(wanted, added, strict=True):
+            if failure is not None and job_id in self._topics:
                 raise failure
 
-    async def _read(self, job_ids: list[str]) -> dict[str, Stored]:
-        found = {}
-        for first in range(0, len(job_ids), READ_AT_ONCE):
-            with self.metrics.round_trip():
-                found.update(await self._store.read(job_ids[first : first + READ_AT_ONCE]))
-        return found
+    async def _read(self, topics: list[Topic]) -> None:
+        """Show the states of jobs as the store has them."""
+        for _ in range(SETTLING_READS):
+            pushes = {topic: topic.pushes for topic in topics}
+            found = {}
+            for first in range(0, len(topics), READ_AT_ONCE):
+                part = [topic.job_id for topic in topics[first : first + READ_AT_ONCE]]
+                with self.metrics.round_trip():
+                    found.update(await self._store.read(part))
+            # A push during the read may be older or newer than what was read, and without seq nobody can tell. Its
+            # program stored before it pushed, so that reading once more settles it; or the next push does.
+            unsettled = [topic for topic in topics if topic.pushes != pushes[topic] and not _ordered(topic)]
+            for topic in set(topics).difference(unsettled):
+                if stored := found.get(topic.job_id):
+                    topic.take(stored)
+            topics = unsettled
 
     async def _refresh(self) -> None:
         """Read what may have been missed until everything is read, with backoff."""
         attempt = 0
         while self._stale:
-            batch = list(self._stale)[:READ_AT_ONCE]
+            # Taken out before they are read: what is missed meanwhile has to be read again.
+            topics = [self._topics[self._stale.pop()] for _ in range(min(READ_AT_ONCE, len(self._stale)))]
             try:
-                found = await self._read(batch)
+                await self._read(topics)
+                attempt = 0
             except StoreError:
+                self._stale.update(topic.job_id for topic in topics if self._topics.get(topic.job_id) is topic)
                 attempt += 1
                 await asyncio.sleep(full_jitter_s(attempt, base_s=0.1, cap_s=2.0))
-                continue
-            attempt = 0
-            self._stale.difference_update(batch)
-            for stored in found.values():
-                if topic := self._topics.get(stored.job_id):
-                    topic.take(stored)
         self._refresher = None
         if not self._up and self._store.health.up:
             self._up = True

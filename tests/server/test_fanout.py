@@ -5,13 +5,19 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from jupyter_jobprogress.errors import StoreUnavailableError
 from jupyter_jobprogress.protocol.messages import Receipt, Stored
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.server.fanout import Fanout
+from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health
 from jupyter_jobprogress.store.embedded import EmbeddedStore
+from jupyter_jobprogress.store.redis import RedisStore
+from tests.support.chaos import ChaosProxy
+from tests.support.jobs import eventually
+from tests.support.redis_server import RedisServer
 from tests.support.seats import Viewer, watch
 
 
@@ -43,6 +49,23 @@ class CountingStore(EmbeddedStore):
         self.away = away
         assert self.on_health is not None
         self.on_health(Health(not away, "away" if away else ""))
+
+
+class HeldReads(RedisStore):
+    """Redis, whose answers to reads can be held on their way."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.readable = asyncio.Event()
+        self.readable.set()
+        self.reading = asyncio.Event()
+
+    async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
+        found = await super().read(job_ids)
+        if not self.readable.is_set():
+            self.reading.set()
+        await self.readable.wait()
+        return found
 
 
 @pytest.fixture
@@ -143,6 +166,26 @@ async def test_a_viewer_that_goes_while_a_job_is_opened_leaves_nothing(fanout: F
     store.readable.set()
 
 
+async def test_a_job_that_is_let_go_while_another_cannot_be_subscribed_to_leaves_nothing(
+    redis_server: RedisServer, namespace: str
+) -> None:
+    async with ChaosProxy(redis_server.port) as proxy:
+        proxy.black_hole()
+        store = RedisStore(Settings(url=f"redis://127.0.0.1:{proxy.port}", namespace=namespace, deadline_s=0.2))
+        fanout = Fanout(store)
+        for turns in range(6):  # in one of them the job is let go before its turn to be subscribed to has come
+            gone, stays = (asyncio.create_task(fanout.open(job_ids)) for job_ids in (["a", "b"], ["a"]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.gather(gone, stays, return_exceptions=True)
+            fanout.release(["a"])
+
+            assert store._push._wanted == {}, turns
+        await fanout.close()
+        await store.close()
+
+
 async def test_a_gap_is_filled_by_reading_again(fanout: Fanout, store: CountingStore) -> None:
     viewer = Viewer()
     await watch(fanout, viewer, "a")
@@ -154,6 +197,74 @@ async def test_a_gap_is_filled_by_reading_again(fanout: Fanout, store: CountingS
     await viewer.until(lambda viewer: viewer.seen)
 
     assert viewer.seen[0]["seq"] == receipt.seq
+
+
+async def test_a_gap_while_one_is_filled_is_filled_by_another_read(fanout: Fanout, store: CountingStore) -> None:
+    await store.publish(state(n=1))
+    viewer = Viewer()
+    await watch(fanout, viewer, "a")
+    store._subscriptions.clear()  # as if pushes were lost on the way
+    store.reading.clear()
+    store.readable.clear()
+    fanout.gap(["a"])
+    await store.reading.wait()
+
+    receipt = await store.publish(state("a", "completed"))
+    fanout.gap(["a"])
+    store.readable.set()
+
+    await viewer.until(lambda viewer: viewer.seen[-1]["seq"] == receipt.seq)
+
+
+async def test_a_push_without_seq_while_a_gap_is_filled_is_not_taken_back(
+    redis_server: RedisServer, namespace: str
+) -> None:
+    store = HeldReads(Settings(url=redis_server.url, namespace=namespace))
+    fanout, viewer = Fanout(store), Viewer()
+    async with Redis.from_url(redis_server.url) as other:
+
+        async def report(status: str) -> None:
+            text = f'{{"job_id":"a","status":"{status}"}}'
+            await other.set(f"{namespace}:job_status:a", text)
+            await other.publish(f"{namespace}:job_progress:a", text)
+
+        await watch(fanout, viewer, "a")
+        await report("processing")
+        await viewer.until(lambda viewer: viewer.seen)
+        store.readable.clear()
+        fanout.gap(["a"])
+        await store.reading.wait()
+
+        await report("completed")
+        await viewer.until(lambda viewer: viewer.seen[-1]["status"] == "completed")
+        store.readable.set()
+
+        async def read() -> bool:
+            return fanout._refresher is None
+
+        await eventually(read)
+    await fanout.close()
+    await store.close()
+    assert [message["status"] for message in viewer.seen] == ["processing", "completed"]
+
+
+async def test_a_job_that_is_pushed_all_the_time_without_seq_is_shown() -> None:
+    class Busy(CountingStore):
+        async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
+            found = await super().read(job_ids)
+            await asyncio.sleep(0)
+            text = b'{"job_id":"a","status":"processing","n":%d}' % len(self.reads)
+            fanout.pushed(Stored("a", text, None, Status.PROCESSING))
+            return found
+
+    store, viewer = Busy(), Viewer()
+    fanout = Fanout(store)
+    async with asyncio.timeout(30):
+        await watch(fanout, viewer, "a")
+
+    assert viewer.numbers == [len(store.reads)]
+    await fanout.close()
+    await store.close()
 
 
 async def test_viewers_learn_that_the_store_is_away_and_are_right_when_it_is_back(
