@@ -69,6 +69,16 @@ class _Rest(APIHandler):
         return super().finish(*args, set_content_type=self._headers["Content-Type"], **kwargs)
 
 
+class _Upgrade(WebSocketMixin, JupyterHandler):
+    def set_secure_cookie(self, *args: Any, **options: Any) -> None:
+        """Set none for whoever shows a token, who shows it again the next time.
+
+        Jupyter would sign a cookie, which takes a fifth of a handshake.
+        """
+        if self.identity_provider.get_token(self) is None:
+            super().set_secure_cookie(*args, **options)
+
+
 class JupyterPageHandler(PageHandler):
     """The page, whose users sign in where they do for every other page of the server."""
 
@@ -97,6 +107,6 @@ def in_jupyter(core: type[Guarded]) -> type[JupyterHandler]:
     core = JupyterPageHandler if core is PageHandler else core
     bases: tuple[type, ...] = (_Rest,)
     if issubclass(core, WebSocketHandler):
-        bases = (WebSocketMixin, JupyterHandler)
+        bases = (_Upgrade,)
         added["check_origin"] = WebSocketMixin.check_origin  # Tornado's would come before it
     return cast("type[JupyterHandler]", type(f"Jupyter{core.__name__}", (core, *bases), added))

@@ -15,6 +15,7 @@ from tornado.websocket import WebSocketClientConnection
 
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.server.service import Service
+from tests.support.standalone import fetch
 
 Connect = Callable[..., Awaitable[WebSocketClientConnection]]
 PATH = ("jobprogress", "ws", "jobs")
@@ -164,6 +165,25 @@ async def test_a_state_over_a_limit_is_refused_by_name(connect: Connect) -> None
         deep = {"x": deep}
     nested = {"type": "report", "id": 2, "state": {**fields, "metadata": deep}}
     assert (await ask(socket, nested, kind="error"))["code"] == "nesting_too_deep"
+
+
+@pytest.mark.parametrize("shown", ["a header", "the query", "a cookie"])
+async def test_no_cookie_is_signed_for_who_opens_a_socket(
+    jp_serverapp: ServerApp, http_server: Any, shown: str
+) -> None:
+    address = f"127.0.0.1:{next(iter(http_server._sockets.values())).getsockname()[1]}{jp_serverapp.base_url}"
+    token = jp_serverapp.identity_provider.token
+    authorized = {"Authorization": f"token {token}"}
+    # Jupyter signs one for every other request of whoever shows a token.
+    cookie = (await fetch(f"http://{address}api/status", headers=authorized)).headers["Set-Cookie"].partition(";")[0]
+
+    query = f"?token={token}" if shown == "the query" else ""
+    headers = {"a header": authorized, "a cookie": {"Cookie": cookie}}.get(shown, {})
+    uri = f"ws://{address}jobprogress/ws/jobs/job-1{query}"
+    async with websockets.connect(uri, additional_headers=headers) as socket:
+        assert json.loads(await socket.recv())["type"] == "connected"
+        assert socket.response is not None
+        assert "Set-Cookie" not in socket.response.headers
 
 
 async def test_an_invalid_job_id_in_the_path_is_refused(connect: Connect) -> None:
