@@ -16,6 +16,10 @@ CORE: Final = 0.7
 PING_S: Final = 30.0
 """A viewer gets a keepalive and a ping this often, and answers one of them."""
 
+COLD_S: Final = 0.2
+"""Time after which what a viewer takes, in the process and in the kernel, has left the caches. A thousand viewers of
+one job took 5.9, 9.2, 11.8, 11.6 and 14.1 us a frame where they had one every 20, 50, 100, 200 and 500 ms."""
+
 MOST_PROCESSES: Final = 10_000
 
 MOST_SHARDS: Final = 500
@@ -26,7 +30,8 @@ MOST_SHARDS: Final = 500
 class Costs:
     """CPU time in microseconds, memory in KiB, of one server process and one Redis.
 
-    ``send_us`` is for a frame to one viewer, ``update_us`` for an update from Redis, however many watch it;
+    ``send_us`` is for a frame to one viewer, with ``cold_us`` more for one who had none for ``COLD_S``; ``update_us``
+    is for an update from Redis, however many watch it;
     ``connect_us`` for a viewer that comes, ``subscribe_us`` and ``job_kib`` for each job that is watched, however many
     do. ``publish_us`` is Redis's time for storing and pushing an update, ``push_us`` for each server process that has
     subscribed to its job. In a Cluster ``relay_us`` is more on the node that takes an update, and ``bus_us`` on each
@@ -34,6 +39,7 @@ class Costs:
     """
 
     send_us: float
+    cold_us: float
     update_us: float
     connect_us: float
     subscribe_us: float
@@ -47,14 +53,34 @@ class Costs:
     frame_bytes: float = 260.0
 
 
-def fit(*, shared_us: float, alone_us: float, viewers: int) -> tuple[float, float]:
-    """Split the cost of a delivery in two: (per frame, per update).
+@dataclass(frozen=True)
+class Delivery:
+    """What a frame took of a server, in microseconds, where so many viewers watched each job."""
 
-    ``shared_us`` is the cost of a delivery where ``viewers`` watch one job, ``alone_us`` where each job has one viewer:
-    shared = send + update / viewers, alone = send + update.
+    us: float
+    viewers: int
+    updates_per_s: float
+
+    @property
+    def cold(self) -> float:
+        return cold(self.updates_per_s)
+
+
+def cold(frames_per_s: float) -> float:
+    """Return how cold the caches are for a viewer at this pace, 0 to 1: in proportion to the time between frames."""
+    return 1.0 if frames_per_s * COLD_S <= 1 else 1 / (frames_per_s * COLD_S)
+
+
+def fit(*, shared: Delivery, slow: Delivery, alone: Delivery) -> tuple[float, float, float]:
+    """Split the cost of a delivery in three: (``send_us``, ``cold_us``, ``update_us``).
+
+    Each is send + cold() * cold_us + update / viewers. ``slow`` is ``shared`` at another pace; in ``alone`` each job
+    has one viewer.
     """
-    update_us = (alone_us - shared_us) / (1 - 1 / viewers)
-    return alone_us - update_us, update_us
+    cold_us = (slow.us - shared.us) / (slow.cold - shared.cold)
+    without_us = (alone.us - alone.cold * cold_us) - (shared.us - shared.cold * cold_us)
+    update_us = without_us / (1 / alone.viewers - 1 / shared.viewers)
+    return shared.us - shared.cold * cold_us - update_us / shared.viewers, cold_us, update_us
 
 
 @dataclass(frozen=True)
@@ -67,9 +93,14 @@ class Demand:
     most_per_s: float = math.inf
 
     @property
+    def pace_per_s(self) -> float:
+        """Frames to one viewer."""
+        return min(self.updates_per_s, self.most_per_s)
+
+    @property
     def frames_per_s(self) -> float:
         """Frames to all viewers together."""
-        return self.viewers * min(self.updates_per_s, self.most_per_s)
+        return self.viewers * self.pace_per_s
 
 
 @dataclass(frozen=True)
@@ -97,10 +128,10 @@ def subscribed(demand: Demand, processes: int) -> float:
 
 def core_of(costs: Costs, demand: Demand, processes: int = 1) -> float:
     """Return the share of its core that each of ``processes`` uses: it gets every update of every job it watches."""
-    frames_per_s = demand.frames_per_s / processes
-    pings_per_s = 2 * demand.viewers / processes / PING_S
-    updates_per_s = subscribed(demand, processes) * demand.updates_per_s
-    return ((frames_per_s + pings_per_s) * costs.send_us + updates_per_s * costs.update_us) / 1e6
+    frames_us = demand.frames_per_s / processes * (costs.send_us + cold(demand.pace_per_s) * costs.cold_us)
+    pings_us = 2 * demand.viewers / processes / PING_S * (costs.send_us + costs.cold_us)
+    updates_us = subscribed(demand, processes) * demand.updates_per_s * costs.update_us
+    return (frames_us + pings_us + updates_us) / 1e6
 
 
 def redis_core_of(costs: Costs, demand: Demand, processes: int, shards: int) -> float:

@@ -23,22 +23,29 @@ import redis
 from benchmarks import native, servers
 from benchmarks.cores import choose_cores, memory_kib, pinned, usage
 from benchmarks.figures import table
-from benchmarks.load import READY_S, Load, deliver
-from benchmarks.model import CORE, Costs, Demand, core_of, fit, need
+from benchmarks.load import CUT_S, READY_S, Load, deliver
+from benchmarks.model import COLD_S, CORE, Costs, Delivery, Demand, core_of, fit, need
 from benchmarks.peers import PEERS
 from benchmarks.rows import connect, memory
 from benchmarks.stand import Figures, Impossible, Stand, window, wrong
 from jupyter_jobprogress.protocol.names import RedisNames
 
-SHARED: Final = Load(viewers=1000, rate_per_s=20, seconds=3)
-ALONE: Final = Load(viewers=200, jobs=200, rate_per_s=10, seconds=3)
+REST_US: Final = 2000
+"""Rest of the load generator between two rounds of reading. Without it each ``send`` wakes a generator that sleeps, on
+the server's time: 4 to 5 us a frame for a hundred viewers of a job, which viewers on other machines do not cost."""
+
+SHARED: Final = Load(viewers=1000, rate_per_s=20, seconds=3, pause_us=REST_US)
+SLOW: Final = Load(viewers=3000, jobs=3, rate_per_s=5, seconds=3, pause_us=REST_US)
+ALONE: Final = Load(viewers=200, jobs=200, rate_per_s=10, seconds=3, pause_us=REST_US)
 """At a pace at which every update wakes the server; a busier one reads several at once, and needs less."""
 CHECKS: Final = (
-    Load(viewers=1000, jobs=100, rate_per_s=20, seconds=3),
-    Load(viewers=3000, jobs=30, rate_per_s=5, seconds=3),
-    Load(viewers=2000, jobs=500, rate_per_s=5, seconds=3),
+    (1, Load(viewers=1000, jobs=100, rate_per_s=20, seconds=3, pause_us=REST_US)),
+    (1, Load(viewers=3000, jobs=30, rate_per_s=5, seconds=3, pause_us=REST_US)),
+    (1, Load(viewers=2000, jobs=500, rate_per_s=5, seconds=3, pause_us=REST_US)),
+    (4, Load(viewers=500, jobs=100, rate_per_s=10, seconds=3, pause_us=REST_US)),
 )
-"""Loads that the model was not fitted on."""
+"""Processes, and the load of each of them: loads that the model was not fitted on. Several processes share the server's
+core; what each takes of it is counted by itself."""
 
 OWN: Final = 2000
 """Viewers of a job each, beside as many of one job: the difference is what a job costs."""
@@ -59,11 +66,17 @@ DEMANDS: Final[dict[str, Callable[[int], Demand]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A load, what share of a core the model says, and what it was."""
+    """The load of each of some processes, what share of a core the model says for one of them, and what it was."""
 
+    processes: int
     load: Load
     computed: float
     measured: float
+
+    def __str__(self) -> str:
+        viewers, load = self.processes * self.load.viewers, self.load
+        of = "" if self.processes == 1 else f", in each of {self.processes} processes"
+        return f"{viewers:,} viewers, {load.jobs} jobs, {load.rate_per_s:g}/s{of}"
 
 
 class Scaling:
@@ -77,32 +90,37 @@ class Scaling:
         """Return the costs, and the checks. Raises what the servers and the generator raise."""
         native.raise_open_files()
         with pinned(self.cores.others):
-            shared_us = self._figure("one job, 1,000 viewers", lambda stand: deliver(stand, SHARED), "cpu_us")
-            alone_us = self._figure("200 jobs", lambda stand: deliver(stand, ALONE), "cpu_us")
-            send_us, update_us = fit(shared_us=shared_us, alone_us=alone_us, viewers=SHARED.viewers)
+            shared, slow, alone = (
+                Delivery(self._figure(what, _delivering(load), "cpu_us"), load.viewers // load.jobs, load.rate_per_s)
+                for what, load in (("one job", SHARED), ("three jobs", SLOW), ("200 jobs", ALONE))
+            )
+            send_us, cold_us, update_us = fit(shared=shared, slow=slow, alone=alone)
             kib, base_mib = self._figures("memory", memory, "kib", "base_mib")
             connect_us = self._figure("connecting", connect, "viewer_us")
-            shared, own = (self._figures(f"watching {jobs} jobs", _watching(jobs), "us", "kib") for jobs in (1, OWN))
+            one, own = (self._figures(f"watching {jobs} jobs", _watching(jobs), "us", "kib") for jobs in (1, OWN))
             self._progress("Redis")
             publish_us, push_us = self._redis_costs()
             costs = Costs(
                 send_us=send_us,
+                cold_us=cold_us,
                 update_us=update_us,
                 connect_us=connect_us,
-                subscribe_us=own[0] - shared[0],
+                subscribe_us=own[0] - one[0],
                 viewer_kib=kib,
-                job_kib=own[1] - shared[1],
+                job_kib=own[1] - one[1],
                 base_mib=base_mib,
                 publish_us=publish_us,
                 push_us=push_us,
             )
-            return costs, [self._check(costs, load) for load in CHECKS]
+            return costs, [self._check(costs, *check) for check in CHECKS]
 
-    def _check(self, costs: Costs, load: Load) -> Check:
-        what = f"check: {load.jobs} jobs, {load.viewers} viewers"
-        core = self._figure(what, lambda stand: deliver(stand, load), "core") / 100
-        demand = Demand(viewers=load.viewers, jobs=load.jobs, updates_per_s=load.rate_per_s)
-        return Check(load, core_of(costs, demand), core)
+    def _check(self, costs: Costs, processes: int, load: Load) -> Check:
+        what = f"check: {load.jobs} jobs, {load.viewers} viewers in each of {processes}"
+        # Not the share of the core in the time it took, which a busy machine makes longer.
+        cpu_us = self._figure(what, _delivering(load, beside=processes - 1), "cpu_us")
+        demand = Demand(viewers=processes * load.viewers, jobs=load.jobs, updates_per_s=load.rate_per_s)
+        measured = cpu_us * demand.frames_per_s / processes / 1e6
+        return Check(processes, load, core_of(costs, demand, processes), measured)
 
     def _figure(self, what: str, measure: Callable[[Stand], Figures], name: str) -> float:
         return self._figures(what, measure, name)[0]
@@ -116,6 +134,8 @@ class Scaling:
                 url = stack.enter_context(servers.redis_server(folder))
                 target = stack.enter_context(self._peer.start(folder, url, core=self.cores.server))
                 found.append(measure(Stand(self._peer, target, url, self.cores, folder, self._scale)))
+                for note in found[-1].notes:
+                    self._progress(f"note: {note}")
         return [median(one.values[name] for one in found) for name in names]
 
     def _redis_costs(self) -> tuple[float, float]:
@@ -138,6 +158,34 @@ class Scaling:
         if before.server_s is None or after.server_s is None:
             return float("nan")
         return (after.server_s - before.server_s) * 1e6 / UPDATES
+
+
+def _delivering(load: Load, *, beside: int = 0) -> Callable[[Stand], Figures]:
+    """Return what measures a load, of one process ``beside`` others on the same Redis, each with as many viewers."""
+
+    def measure(stand: Stand) -> Figures:
+        with ExitStack() as stack:
+            generators = []
+            for number in range(beside):
+                folder = stand.folder / f"beside-{number}"
+                folder.mkdir()
+                target = stack.enter_context(stand.peer.start(folder, stand.redis_url, core=stand.cores.server))
+                other = dataclasses.replace(stand, target=target, folder=folder)
+                other.publish_first(jobs=load.jobs)
+                viewers = other.viewers(
+                    viewers=load.viewers, jobs=load.jobs, job=load.job, hold_state=True, pause_us=load.pause_us
+                )
+                generators.append(stack.enter_context(viewers))
+                generators[-1].ready(READY_S)
+                generators[-1].go()
+            figures = deliver(stand, load)
+            for generator in generators:
+                figures.notes.extend(wrong(seen := generator.finish(CUT_S)))
+                if seen.without_end:
+                    figures.notes.append(f"{seen.without_end} viewers of another process without the end")
+        return figures
+
+    return measure
 
 
 def _watching(jobs: int) -> Callable[[Stand], Figures]:
@@ -205,6 +253,7 @@ def scaling_text(costs: Costs, checks: list[Check]) -> str:
         ["measured", ""],
         [
             ["CPU for a frame to one viewer, us", f"{costs.send_us:.1f}"],
+            [f"more for one who had none for {COLD_S:g} s, us", f"{costs.cold_us:.1f}"],
             ["CPU for an update, however many watch it, us", f"{costs.update_us:.1f}"],
             ["CPU for a viewer that comes, us", f"{costs.connect_us:.0f}"],
             ["CPU to begin to watch a job, however many do, us", f"{costs.subscribe_us:.0f}"],
@@ -221,7 +270,7 @@ def scaling_text(costs: Costs, checks: list[Check]) -> str:
         ["not fitted on", "computed core", "measured core", "computed : measured"],
         [
             [
-                f"{one.load.viewers:,} viewers, {one.load.jobs} jobs, {one.load.rate_per_s:g}/s",
+                str(one),
                 f"{one.computed:.0%}",
                 f"{one.measured:.0%}",
                 f"{one.computed / one.measured:.2f}",

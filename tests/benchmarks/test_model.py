@@ -7,11 +7,24 @@ import random
 import pytest
 
 from benchmarks.load import Load
-from benchmarks.model import CORE, Costs, Demand, core_of, fit, need, redis_core_of, subscribed
+from benchmarks.model import (
+    COLD_S,
+    CORE,
+    Costs,
+    Delivery,
+    Demand,
+    cold,
+    core_of,
+    fit,
+    need,
+    redis_core_of,
+    subscribed,
+)
 from benchmarks.scaling import DEMANDS, SIZES, Check, scaling_text
 
 COSTS = Costs(
     send_us=8.0,
+    cold_us=4.0,
     update_us=20.0,
     connect_us=500.0,
     subscribe_us=40.0,
@@ -23,10 +36,24 @@ COSTS = Costs(
 )
 
 
-def test_two_loads_tell_the_cost_of_a_frame_from_that_of_an_update() -> None:
-    send_us, update_us = fit(shared_us=8.0 + 20.0 / 1000, alone_us=8.0 + 20.0, viewers=1000)
+def test_three_loads_tell_the_cost_of_a_frame_that_of_a_cold_viewer_and_that_of_an_update() -> None:
+    def delivery(viewers: int, updates_per_s: float) -> Delivery:
+        """Compute a delivery by the model that is to be found again."""
+        demand = Demand(viewers=viewers, jobs=1, updates_per_s=updates_per_s)
+        silent = Demand(viewers=viewers, jobs=1, updates_per_s=0)
+        used = core_of(COSTS, demand) - core_of(COSTS, silent)
+        return Delivery(used * 1e6 / demand.frames_per_s, viewers, updates_per_s)
 
-    assert (send_us, update_us) == (pytest.approx(8.0), pytest.approx(20.0))
+    found = fit(shared=delivery(1000, 20), slow=delivery(1000, 5), alone=delivery(1, 10))
+
+    assert found == pytest.approx((COSTS.send_us, COSTS.cold_us, COSTS.update_us))
+
+
+def test_a_viewer_gets_colder_in_proportion_to_the_time_between_two_frames() -> None:
+    times_s = (0.001, COLD_S / 2, COLD_S, 10 * COLD_S)
+
+    assert [cold(1 / time_s) for time_s in times_s] == pytest.approx([0.001 / COLD_S, 0.5, 1, 1])
+    assert cold(0) == 1
 
 
 @pytest.mark.parametrize(("viewers", "jobs", "processes"), [(20_000, 1000, 8), (5000, 5000, 4), (50_000, 10, 50)])
@@ -37,7 +64,7 @@ def test_updates_go_to_as_many_processes_as_chance_spreads_viewers_over(
     drawn = len({(viewer % jobs, dice.randrange(processes)) for viewer in range(viewers)})
     demand = Demand(viewers=viewers, jobs=jobs, updates_per_s=1)
     silent = Demand(viewers=viewers, jobs=jobs, updates_per_s=0)
-    sending_s = demand.frames_per_s / processes * COSTS.send_us / 1e6
+    sending_s = demand.frames_per_s / processes * (COSTS.send_us + COSTS.cold_us) / 1e6
 
     used = core_of(COSTS, demand, processes) - core_of(COSTS, silent, processes) - sending_s
 
@@ -93,7 +120,10 @@ def test_nodes_of_a_cluster_pay_for_the_updates_of_all() -> None:
 
 
 def test_every_demand_has_a_line_of_each_size() -> None:
-    text = scaling_text(COSTS, [Check(Load(viewers=10, rate_per_s=1, seconds=1), computed=0.2, measured=0.1)])
+    load = Load(viewers=10, rate_per_s=1, seconds=1)
+    text = scaling_text(COSTS, [Check(1, load, computed=0.2, measured=0.1), Check(3, load, 0.1, 0.1)])
 
     assert [text.count(f"| {name} ") for name in DEMANDS] == [len(SIZES)] * len(DEMANDS)
+    assert "10 viewers, 1 jobs, 1/s " in text
+    assert "30 viewers, 1 jobs, 1/s, in each of 3 processes" in text
     assert "2.00" in text
