@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -291,8 +291,8 @@ class Session:
                 self._check_count(command.job_ids)
                 for job_id in command.job_ids:
                     self._check("watch", job_id)
-                found = await self._store.read(command.job_ids)
-                self._put_states("states", command.id, list(found.values()))
+                states, left = await self._store.read_portion(command.job_ids)
+                self._put_states("states", command.id, states, left=left)
             case messages.ListJobs():
                 self._check("watch", None)
                 page = await self._store.list(
@@ -373,7 +373,7 @@ class Session:
     def _answer(self, kind: str, id: int | None, fields: dict[str, object]) -> None:
         self._put({"type": kind, **({} if id is None else {"id": id}), **fields})
 
-    def _put_states(self, kind: str, id: int | None, states: list[Stored], **fields: object) -> None:
+    def _put_states(self, kind: str, id: int | None, states: Sequence[Stored], **fields: object) -> None:
         # The states are JSON already: spliced, not decoded.
         head = encode({"type": kind, "id": id, **fields})
         key = b"jobs" if kind == "page" else b"states"

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from jupyter_jobprogress.errors import SettingsError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
 from jupyter_jobprogress.protocol.state import State, Status
+from jupyter_jobprogress.store.portions import PORTION_BYTES, Stride
 
 
 class Listener(Protocol):
@@ -115,6 +116,23 @@ class Store(ABC):
     @abstractmethod
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
         """Return the newest states of those jobs that the store knows."""
+
+    async def read_portion(self, job_ids: Sequence[str]) -> tuple[Sequence[Stored], Sequence[str]]:
+        """Read in this order until the states come to ``PORTION_BYTES``; return them, and the ids that are left."""
+        states: list[Stored] = []
+        looked_at, size, stride = 0, 0, Stride()
+        while looked_at < len(job_ids) and size < PORTION_BYTES:
+            part = job_ids[looked_at : looked_at + stride.count]
+            found = await self.read(part)
+            stride.learn(len(stored.data) for stored in found.values())
+            for job_id in part:
+                if size >= PORTION_BYTES:
+                    break
+                looked_at += 1
+                if (stored := found.get(job_id)) is not None:
+                    states.append(stored)
+                    size += len(stored.data)
+        return states, job_ids[looked_at:]
 
     @abstractmethod
     async def list(

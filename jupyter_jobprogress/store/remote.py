@@ -62,6 +62,7 @@ class _Answer(Struct, frozen=True):
     up: bool = True
     found: bool = False
     next: int | None = None
+    left: list[str] = []
     states: list[msgspec.Raw] = []
     jobs: list[msgspec.Raw] = []
 
@@ -121,12 +122,13 @@ class RemoteStore(Store):
         return _receipts.decode(await self._ask(command))
 
     async def read(self, job_ids: Sequence[str]) -> dict[str, Stored]:
-        checked = [check_job_id(job_id) for job_id in job_ids]
+        unread = [check_job_id(job_id) for job_id in job_ids]
         found: dict[str, Stored] = {}
-        for first in range(0, len(checked), BATCH):
-            command = messages.Read(job_ids=checked[first : first + BATCH], id=next(self._ids))
+        while unread:
+            command = messages.Read(job_ids=unread[:BATCH], id=next(self._ids))
             answer = _answers.decode(await self._ask(command))
             found.update((stored.job_id, stored) for stored in map(_stored, answer.states))
+            unread = [*answer.left, *unread[BATCH:]]
         return found
 
     async def list(

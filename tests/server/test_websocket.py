@@ -216,6 +216,26 @@ async def test_a_frame_of_any_length_arrives_whole(connect: Connect, service: Se
     assert (await receive(socket))["metadata"] == {"x": "y" * size}
 
 
+async def test_an_answer_to_a_question_for_large_states_is_bounded_and_says_what_is_left(
+    connect: Connect, service: Service
+) -> None:
+    job_ids = [f"job-{number}" for number in range(20)]
+    for job_id in job_ids:
+        await service.store.publish(state(job_id, metadata={"x": "y" * 60_000}))
+    socket = await connect(*PATH)
+
+    left, got, questions = job_ids, list[str](), 0
+    while left:
+        questions += 1
+        answer = await ask(socket, {"type": "read", "id": questions, "job_ids": left}, kind="states")
+        assert len(json.dumps(answer)) < 256 * 1024 + 64 * 1024
+        got += [one["job_id"] for one in answer["states"]]
+        left = answer["left"]
+
+    assert got == job_ids
+    assert questions == 4
+
+
 async def test_a_viewer_that_pauses_gets_whole_frames_and_the_newest_state(
     jp_serverapp: ServerApp, http_server: Any, service: Service
 ) -> None:

@@ -413,6 +413,12 @@ async def test_large_states_are_read_together_and_listed_in_small_pages(store: S
     found = await store.read(job_ids)
     assert found == {stored.job_id: stored for stored in listed}
     assert sum(len(stored.data) for stored in found.values()) > 4 * 1024 * 1024
+    left, portions = ["nobody", *job_ids], list[Stored]()
+    while left:
+        states, left = await store.read_portion(left)
+        assert sum(len(stored.data) for stored in states[:-1]) < PORTION_BYTES
+        portions += states
+    assert portions == [found[job_id] for job_id in job_ids]
 
 
 async def test_list_filters_by_status_and_by_parent(store: Store) -> None:
