@@ -183,7 +183,9 @@ class Fanout:
             viewer.store_health(up=up)
 
     def _present(self) -> Present:
-        return Present(len(self._viewers), self._subscriptions, len(self._topics), self._store.health.up)
+        # Also while Redis loads its file: it pushes then, but cannot be read.
+        up = self._up and self._store.health.up
+        return Present(len(self._viewers), self._subscriptions, len(self._topics), up)
 
     def _topic(self, job_id: str) -> Topic:
         topic = self._topics.get(job_id)

@@ -84,8 +84,8 @@ class RedisServer:
         while self._running.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
                 probe.sendall(b"PING\r\n")
-                # A server with a password answers, too, that there is one.
-                if probe.recv(100).startswith((b"+PONG", b"-NOAUTH")):
+                # A server with a password answers, too, that there is one, and one that loads its file says so.
+                if probe.recv(100).startswith((b"+PONG", b"-NOAUTH", b"-LOADING")):
                     return True
             time.sleep(0.01)
         return False
