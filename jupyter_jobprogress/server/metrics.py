@@ -30,9 +30,9 @@ class Counts:
         self.updates_in = 0
         """Newer states that came from the store, of jobs that are watched."""
         self.frames_out = 0
-        """States that were sent to viewers."""
+        """States that were sent to viewers as they came, or when an interval was over."""
         self.coalesced = 0
-        """States that a viewer did not get by themselves, because a newer one took their place."""
+        """States that were not, because the viewer was behind or its interval not over. The newest of them follows."""
         self.dropped = 0
         """Viewers that were dropped since they did not read, or gave no sign of life."""
         self.refused = 0
@@ -108,8 +108,8 @@ class Metrics(Collector):
             yield GaugeMetricFamily(f"jobprogress_{name}", text, value=value)
         for name, text, count in (
             ("updates_in", "Newer states of watched jobs that came from the store.", counts.updates_in),
-            ("frames_out", "States that were sent to viewers.", counts.frames_out),
-            ("coalesced", "States whose place a newer one took before a viewer was sent them.", counts.coalesced),
+            ("frames_out", "States sent to viewers as they came, or at their intervals.", counts.frames_out),
+            ("coalesced", "States not sent so to a viewer; the newest of them follows.", counts.coalesced),
             ("dropped", "Viewers dropped since they did not read or gave no sign of life.", counts.dropped),
             ("refused", "Viewers and requests sent away for a limit.", counts.refused),
         ):
