@@ -56,12 +56,14 @@ def test_a_viewer_gets_colder_in_proportion_to_the_time_between_two_frames() -> 
     assert cold(0) == 1
 
 
-@pytest.mark.parametrize(("viewers", "jobs", "processes"), [(20_000, 1000, 8), (5000, 5000, 4), (50_000, 10, 50)])
+@pytest.mark.parametrize(
+    ("viewers", "jobs", "processes"), [(20_000, 1000, 8), (5000, 5000, 4), (50_000, 10, 50), (1_000_000, 50_000, 200)]
+)
 def test_updates_go_to_as_many_processes_as_chance_spreads_viewers_over(
     viewers: int, jobs: int, processes: int
 ) -> None:
     dice = random.Random(1)
-    drawn = len({(viewer % jobs, dice.randrange(processes)) for viewer in range(viewers)})
+    drawn = len({viewer % jobs * processes + dice.randrange(processes) for viewer in range(viewers)})
     demand = Demand(viewers=viewers, jobs=jobs, updates_per_s=1)
     silent = Demand(viewers=viewers, jobs=jobs, updates_per_s=0)
     sending_s = demand.frames_per_s / processes * (COSTS.send_us + COSTS.cold_us) / 1e6
