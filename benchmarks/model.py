@@ -31,11 +31,10 @@ class Costs:
     """CPU time in microseconds, memory in KiB, of one server process and one Redis.
 
     ``send_us`` is for a frame to one viewer, with ``cold_us`` more for one who had none for ``COLD_S``; ``update_us``
-    is for an update from Redis, however many watch it;
-    ``connect_us`` for a viewer that comes, ``subscribe_us`` and ``job_kib`` for each job that is watched, however many
-    do. ``publish_us`` is Redis's time for storing and pushing an update, ``push_us`` for each server process that has
-    subscribed to its job. In a Cluster ``relay_us`` is more on the node that takes an update, and ``bus_us`` on each
-    other node.
+    for an update from Redis, however many watch it; ``connect_us`` for a viewer that comes, ``subscribe_us`` and
+    ``job_kib`` for each job that is watched, however many do. ``publish_us`` is Redis's time for storing and pushing an
+    update, ``push_us`` for each server process that has subscribed to its job. In a Cluster ``relay_us`` is more on the
+    node that takes an update, and ``bus_us`` on each other node.
     """
 
     send_us: float
