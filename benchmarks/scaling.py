@@ -44,8 +44,8 @@ CHECKS: Final = (
     (1, Load(viewers=2000, jobs=500, rate_per_s=5, seconds=3, pause_us=REST_US)),
     (4, Load(viewers=500, jobs=100, rate_per_s=10, seconds=3, pause_us=REST_US)),
 )
-"""Processes, and the load of each of them: loads that the model was not fitted on. Several processes share the server's
-core; what each takes of it is counted by itself."""
+"""Processes, and the load of each of them: loads that the model was not fitted on. Of several processes one is
+measured, which has the server's core to itself, as it would on a larger machine; the others are on the load's."""
 
 OWN: Final = 2000
 """Viewers of a job each, beside as many of one job: the difference is what a job costs."""
@@ -75,7 +75,7 @@ class Check:
 
     def __str__(self) -> str:
         viewers, load = self.processes * self.load.viewers, self.load
-        of = "" if self.processes == 1 else f", in each of {self.processes} processes"
+        of = "" if self.processes == 1 else f": one of {self.processes} processes"
         return f"{viewers:,} viewers, {load.jobs} jobs, {load.rate_per_s:g}/s{of}"
 
 
@@ -169,7 +169,7 @@ def _delivering(load: Load, *, beside: int = 0) -> Callable[[Stand], Figures]:
             for number in range(beside):
                 folder = stand.folder / f"beside-{number}"
                 folder.mkdir()
-                target = stack.enter_context(stand.peer.start(folder, stand.redis_url, core=stand.cores.server))
+                target = stack.enter_context(stand.peer.start(folder, stand.redis_url, core=stand.cores.others))
                 other = dataclasses.replace(stand, target=target, folder=folder)
                 other.publish_first(jobs=load.jobs)
                 viewers = other.viewers(

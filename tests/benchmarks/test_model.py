@@ -127,5 +127,5 @@ def test_every_demand_has_a_line_of_each_size() -> None:
 
     assert [text.count(f"| {name} ") for name in DEMANDS] == [len(SIZES)] * len(DEMANDS)
     assert "10 viewers, 1 jobs, 1/s " in text
-    assert "30 viewers, 1 jobs, 1/s, in each of 3 processes" in text
+    assert "30 viewers, 1 jobs, 1/s: one of 3 processes" in text
     assert "2.00" in text
