@@ -1,7 +1,7 @@
 """Lets go of sockets on whose end nothing runs.
 
-A proxy counts what goes over a socket, pings and all, as activity of the server behind it: a tab that somebody forgot
-would keep a user's server of a JupyterHub for ever.
+A proxy counts what comes over a socket, answers to pings too, as activity of the server behind it: a tab that somebody
+forgot would keep a user's server of a JupyterHub for ever.
 """
 
 from __future__ import annotations
