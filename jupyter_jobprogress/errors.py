@@ -156,12 +156,16 @@ class TooManyMetricsError(_LimitError):
 
 
 class TooManySubscriptionsError(_LimitError):
-    """A viewer watches more jobs on one socket than the server allows."""
+    """A viewer watches more jobs than the server allows, ``on`` one socket or on all."""
 
     code = "too_many_subscriptions"
 
+    def __init__(self, actual: int, limit: int, on: str = "one socket") -> None:
+        super().__init__(actual, limit)
+        self.on = on
+
     def __str__(self) -> str:
-        return f"Expected at most {self.limit} jobs on one socket, got {self.actual}. Unsubscribe some first."
+        return f"Expected at most {self.limit} jobs on {self.on}, got {self.actual}. Unsubscribe some first."
 
 
 class BodyTooLargeError(_LimitError):

@@ -48,7 +48,13 @@ _CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]]
         lambda value: value >= 0,
     ),
     (
-        ("max_subscriptions", "max_viewers", "max_viewers_per_user", "max_ids_per_command"),
+        (
+            "max_subscriptions",
+            "max_subscriptions_per_user",
+            "max_viewers",
+            "max_viewers_per_user",
+            "max_ids_per_command",
+        ),
         "1 or more",
         lambda v: v >= 1,
     ),
@@ -158,6 +164,10 @@ class Settings:
 
     max_subscriptions: int = 1024
     """Most jobs that one viewer may watch on one socket."""
+
+    max_subscriptions_per_user: int = 50_000
+    """Most jobs on all sockets of one user, or of one address where users have no names, in up to 1.7 KiB each.
+    ``ws/jobs/{job_id}`` is not counted."""
 
     max_viewers: int = 10_000
     """Most sockets of one server process."""

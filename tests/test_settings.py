@@ -60,6 +60,7 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
         {"probe_idle_s": math.nan},
         {"ping_interval_s": -1},
         {"max_subscriptions": 0},
+        {"max_subscriptions_per_user": 0},
         {"max_viewers": 0},
         {"max_viewers_per_user": 0},
         {"viewer_frame_bytes": 100},

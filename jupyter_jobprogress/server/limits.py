@@ -6,9 +6,11 @@ The limits themselves are fields of ``Settings``; docs/settings.md names them.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from jupyter_jobprogress.errors import TooManySubscriptionsError
 from jupyter_jobprogress.settings import Settings
 
 BURST_S: Final = 20.0
@@ -46,6 +48,35 @@ class Allowance:
         self._at_s = now_s
 
 
+class Guest:
+    """What all sockets of one user or address take together: how many they are, and how many jobs they watch."""
+
+    __slots__ = ("_most", "_of", "_watched", "sockets")
+
+    def __init__(self, settings: Settings) -> None:
+        self.sockets = 0
+        self._most = settings.max_subscriptions_per_user
+        self._watched = 0
+        self._of = Counter[object]()
+
+    def take(self, socket: object, jobs: int) -> None:
+        """Count jobs that a socket is to watch. Raises TooManySubscriptionsError, and then counts none."""
+        if (wanted := self._watched + jobs) > self._most:
+            raise TooManySubscriptionsError(wanted, self._most, "all sockets of one user")
+        self._watched = wanted
+        self._of[socket] += jobs
+
+    def give(self, socket: object, jobs: int) -> None:
+        """Count out jobs that a socket does not watch after all; nothing of one that was forgotten."""
+        if socket in self._of:
+            self._watched -= jobs
+            self._of[socket] -= jobs
+
+    def forget(self, socket: object) -> None:
+        """Count out all jobs of a socket. Idempotent."""
+        self._watched -= self._of.pop(socket, 0)
+
+
 class Door:
     """Counts viewers in and out, and requests by who makes them.
 
@@ -55,7 +86,7 @@ class Door:
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._inside: dict[str, int] = {}
+        self._inside: dict[str, Guest] = {}
         self._total = 0
         self._rates: dict[str, Allowance] = {}
 
@@ -70,20 +101,22 @@ class Door:
             allowance = self._rates[who] = Allowance(rate, rate * BURST_S, now_s)
         return allowance.take(now_s)
 
-    def enter(self, who: str) -> str | None:
-        """Count a viewer in and return None, or the reason why it may not enter."""
+    def enter(self, who: str) -> Guest | str:
+        """Count a viewer in and return whose it is, or the reason why it may not enter."""
         if self._total >= self._settings.max_viewers:
             return f"this server shows progress to at most {self._settings.max_viewers} viewers"
-        if self._inside.get(who, 0) >= self._settings.max_viewers_per_user:
+        guest = self._inside.get(who) or Guest(self._settings)
+        if guest.sockets >= self._settings.max_viewers_per_user:
             return f"one user may open at most {self._settings.max_viewers_per_user} sockets"
         self._total += 1
-        self._inside[who] = self._inside.get(who, 0) + 1
-        return None
+        guest.sockets += 1
+        self._inside[who] = guest
+        return guest
 
     def leave(self, who: str) -> None:
         """Count out a viewer that ``enter`` counted in."""
         self._total -= 1
-        if (left := self._inside[who] - 1) > 0:
-            self._inside[who] = left
-        else:
+        guest = self._inside[who]
+        guest.sockets -= 1
+        if not guest.sockets:
             del self._inside[who]

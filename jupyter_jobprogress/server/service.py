@@ -84,9 +84,10 @@ class Service:
 
         ``check`` is asked every ``Settings.recheck_s`` seconds what the other end may do now.
         """
-        if (reason := self._door.enter(who)) is not None:
+        guest = self._door.enter(who)
+        if isinstance(guest, str):
             self.metrics.counts.refused += 1
-            outlet.close(CloseCode.TOO_MANY, reason)
+            outlet.close(CloseCode.TOO_MANY, guest)
             return None
         tenant = self.tenant(grant.tenant)
         tenant.sessions += 1
@@ -97,6 +98,7 @@ class Service:
             children=tenant.children,
             settings=self.settings,
             grant=grant,
+            guest=guest,
             outlet=outlet,
             job_id=job_id,
             spoke=self._first.discard,

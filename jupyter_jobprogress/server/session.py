@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Final
 
 from jupyter_jobprogress.errors import (
@@ -22,14 +21,16 @@ from jupyter_jobprogress.errors import (
 )
 from jupyter_jobprogress.protocol import messages
 from jupyter_jobprogress.protocol.codes import CloseCode
-from jupyter_jobprogress.protocol.messages import Outcome, Receipt, Stored, encode
+from jupyter_jobprogress.protocol.messages import Outcome, Receipt, encode
 from jupyter_jobprogress.protocol.names import check_job_id
+from jupyter_jobprogress.protocol.payload import timestamp
 from jupyter_jobprogress.protocol.tickets import Action
+from jupyter_jobprogress.server import answers
 from jupyter_jobprogress.server.children import Children
 from jupyter_jobprogress.server.fanout import Fanout
 from jupyter_jobprogress.server.frames import text_frame
 from jupyter_jobprogress.server.grants import Grant
-from jupyter_jobprogress.server.limits import BURST_S, Allowance
+from jupyter_jobprogress.server.limits import BURST_S, Allowance, Guest
 from jupyter_jobprogress.server.mailbox import Mailbox, MailboxFullError, Outlet
 from jupyter_jobprogress.server.reporters import Reporters
 from jupyter_jobprogress.server.topic import pace_s
@@ -47,10 +48,6 @@ _IN_ORDER: Final = (messages.Subscribe, messages.Unsubscribe, messages.Read, mes
 _log = logging.getLogger(__name__)
 
 
-def _timestamp(now_us: int) -> str:
-    return datetime.fromtimestamp(now_us / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 class Session:
     """A client and what it watches. ``outlet`` is its socket; ``spoke`` is told of its first message.
 
@@ -64,6 +61,7 @@ class Session:
         "_commands",
         "_fanout",
         "_grant",
+        "_guest",
         "_intervals_s",
         "_job_id",
         "_mailbox",
@@ -87,6 +85,7 @@ class Session:
         children: Children,
         settings: Settings,
         grant: Grant,
+        guest: Guest,
         outlet: Outlet,
         job_id: str | None = None,
         spoke: Callable[[Session], None] = lambda _: None,
@@ -99,6 +98,7 @@ class Session:
         self._parents: set[str] | None = None
         self._settings = settings
         self._grant = grant
+        self._guest = guest
         self._outlet = outlet
         self._job_id = job_id
         self._spoke: Callable[[Session], None] | None = spoke
@@ -130,6 +130,7 @@ class Session:
         for job_id, interval_s in (self._intervals_s or {}).items():
             self._fanout.unwatch(self._mailbox, job_id, interval_s)
         self._intervals_s = None
+        self._guest.forget(self)
         self._mailbox.close()
         commands = list(self._commands or ())
         for task in commands:
@@ -238,7 +239,7 @@ class Session:
         if self._bad > BAD_MESSAGES:
             self._end(CloseCode.BAD_MESSAGE, f"more than {BAD_MESSAGES} messages that cannot be read")
         elif self.allows():
-            self._put_error(exc)
+            self._put_bytes(answers.error(exc))
 
     def _end(self, code: CloseCode, reason: str) -> None:
         if not self._stopped:
@@ -260,10 +261,11 @@ class Session:
         try:
             await self._dispatch(command)
         except (ProtocolError, ForbiddenError, StoreError) as exc:
-            self._put_error(exc, command)
+            self._put_bytes(answers.error(exc, command))
         except Exception:  # noqa: BLE001 — outermost line of a command: one client's bad luck must not end its socket
             _log.exception("A command of a client failed")
-            self._put_error(JobProgressError("The server failed on this message; its log says why."), command)
+            failure = JobProgressError("The server failed on this message; its log says why.")
+            self._put_bytes(answers.error(failure, command))
 
     async def _dispatch(self, command: messages.Command) -> None:
         match command:
@@ -291,14 +293,14 @@ class Session:
                 self._check_count(command.job_ids)
                 for job_id in command.job_ids:
                     self._check("watch", job_id)
-                states, left = await self._store.read_portion(command.job_ids)
-                self._put_states("states", command.id, states, left=left)
+                found, left = await self._store.read_portion(command.job_ids)
+                self._put_bytes(answers.states("states", command.id, found, left=left))
             case messages.ListJobs():
                 self._check("watch", None)
                 page = await self._store.list(
                     status=command.status, parent_id=command.parent_id, limit=command.limit, after=command.after
                 )
-                self._put_states("page", command.id, page.jobs, next=page.next)
+                self._put_bytes(answers.states("page", command.id, page.jobs, next=page.next))
             case messages.Cancel():
                 self._check("cancel", command.job_id)
                 self._answer("done", command.id, {"found": await self._reporters.request_cancel(command.job_id)})
@@ -318,14 +320,19 @@ class Session:
 
     async def _subscribe(self, command: messages.Subscribe) -> None:
         job_ids = list(dict.fromkeys(command.job_ids))
-        limit = self._settings.max_subscriptions
-        wanted = len((self._intervals_s or {}).keys() | set(job_ids))
-        if wanted > limit:
+        limit, known = self._settings.max_subscriptions, self._intervals_s or {}
+        fresh = sum(job_id not in known for job_id in job_ids)
+        if (wanted := len(known) + fresh) > limit:
             raise TooManySubscriptionsError(wanted, limit)
         self._check_count(job_ids)
         for job_id in job_ids:
             self._check("watch", job_id)
-        found = await self._fanout.open(job_ids)
+        self._guest.take(self, fresh)  # before the store is asked: other sockets ask meanwhile
+        try:
+            found = await self._fanout.open(job_ids)
+        except BaseException:
+            self._guest.give(self, fresh)
+            raise
         missing = [job_id for job_id, stored in found.items() if stored is None]
         self._answer("subscribed", command.id, {"job_ids": job_ids, "missing": missing})
         self._watch(dict.fromkeys(job_ids, pace_s(command.interval_ms)))
@@ -349,6 +356,7 @@ class Session:
     def _unwatch(self, job_id: str) -> None:
         if self._intervals_s is not None and (interval_s := self._intervals_s.pop(job_id, None)) is not None:
             self._fanout.unwatch(self._mailbox, job_id, interval_s)
+            self._guest.give(self, 1)
         if self._parents is not None and job_id in self._parents:
             self._parents.discard(job_id)
             self._children.unwatch(self, job_id)
@@ -365,30 +373,14 @@ class Session:
 
     def _notice(self, kind: str, text: str) -> dict[str, object]:
         now_us = self._store.now_us()
-        notice: dict[str, object] = {"type": kind, "message": text, "timestamp": _timestamp(now_us), "now_us": now_us}
+        said = timestamp(now_us / 1e6)
+        notice: dict[str, object] = {"type": kind, "message": text, "timestamp": said, "now_us": now_us}
         if self._job_id is not None:
             notice["job_id"] = self._job_id
         return notice
 
     def _answer(self, kind: str, id: int | None, fields: dict[str, object]) -> None:
         self._put({"type": kind, **({} if id is None else {"id": id}), **fields})
-
-    def _put_states(self, kind: str, id: int | None, states: Sequence[Stored], **fields: object) -> None:
-        # The states are JSON already: spliced, not decoded.
-        head = encode({"type": kind, "id": id, **fields})
-        key = b"jobs" if kind == "page" else b"states"
-        joined = b",".join(stored.data for stored in states)
-        self._put_bytes(head[:-1] + b',"' + key + b'":[' + joined + b"]}")
-
-    def _put_error(self, exc: JobProgressError, command: messages.Command | None = None) -> None:
-        error: dict[str, object] = {"type": "error", "code": exc.code, "message": str(exc)}
-        if command is not None:
-            if (id := getattr(command, "id", None)) is not None:
-                error["id"] = id
-            state = getattr(command, "state", command)
-            if job_id := getattr(state, "job_id", None):
-                error["job_id"] = job_id
-        self._put(error)
 
     def _put(self, message: dict[str, object]) -> None:
         self._put_bytes(encode(message))

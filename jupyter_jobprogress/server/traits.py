@@ -15,6 +15,7 @@ from jupyter_jobprogress.settings import REDIS_SCHEMES, REMOTE_SCHEMES, Settings
 
 LIMITS: Final = (
     "max_subscriptions",
+    "max_subscriptions_per_user",
     "max_viewers",
     "max_viewers_per_user",
     "viewer_frame_bytes",
@@ -59,6 +60,11 @@ class JobProgress(Configurable):
     max_subscriptions = Int(1024, help="Most jobs that one page may watch at a time, 1 or more. Default: 1024.").tag(
         config=True
     )
+    max_subscriptions_per_user = Int(
+        50000,
+        help="Most jobs that one user may watch at a time on all pages, or one address where users have no names, 1 or "
+        "more. Default: 50000.",
+    ).tag(config=True)
     max_viewers = Int(10000, help="Most open sockets of this server, 1 or more. Default: 10000.").tag(config=True)
     max_viewers_per_user = Int(
         2000,

@@ -248,7 +248,10 @@ class Wire(Outlet):
         late.cancel()
         if self._late is late:
             self._late = None
-        if self.session is not None and not future.cancelled() and future.exception() is None:
+        if future.cancelled() or future.exception() is not None:
+            # Nobody else would tell the one who reads, and waits for answers to be taken before he goes on.
+            self.on_ws_connection_close()
+        elif self.session is not None:
             self.session.drained()
 
     def _not_drained(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from tests.support.jobs import make_state
+from tests.support.jobs import eventually, make_state
 from tests.support.standalone import TOKEN, Mounted, mounted
 
 HEADERS = {"Authorization": f"token {TOKEN}"}
@@ -126,6 +127,33 @@ async def test_subscriptions_and_ids_have_limits_of_their_own(tmp_path: Path) ->
                     codes.append((message["code"], message["message"]))
         assert [code for code, _ in codes] == ["too_many_subscriptions", "too_many_ids", "too_many_ids"]
         assert all("at most" in text for _, text in codes), codes
+
+
+async def test_jobs_are_counted_over_all_sockets_of_a_user(tmp_path: Path) -> None:
+    async with mounted(tmp_path, max_subscriptions_per_user=3) as server, connect(server) as one:
+
+        async def subscribe(socket: ClientConnection, *job_ids: str) -> str:
+            await socket.send(json.dumps({"type": "subscribe", "id": 1, "job_ids": job_ids}))
+            async with asyncio.timeout(30):
+                while (answer := json.loads(await socket.recv())).get("id") != 1:
+                    pass
+            return str(answer.get("message", answer["type"]))
+
+        async with connect(server) as other:
+            assert await subscribe(one, "a", "b") == "subscribed"
+            refused = await subscribe(other, "b", "c")
+            assert refused == "Expected at most 3 jobs on all sockets of one user, got 4. Unsubscribe some first."
+            assert await subscribe(other, "b") == "subscribed"
+            assert await subscribe(one, "a", "b") == "subscribed"  # nothing new
+            await one.send('{"type":"unsubscribe","job_ids":["a"]}')
+            assert await answers(one)
+            assert await subscribe(other, "c") == "subscribed"
+            assert (await subscribe(one, "d")).startswith("Expected at most 3 jobs")
+        await eventually(lambda: subscribed(subscribe(one, "d", "e")), within_s=30)
+
+
+async def subscribed(answer: Awaitable[str]) -> bool:
+    return await answer == "subscribed"
 
 
 async def test_a_page_watches_as_many_jobs_on_one_socket_as_the_default_allows(tmp_path: Path) -> None:
