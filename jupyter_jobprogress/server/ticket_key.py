@@ -6,9 +6,13 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import Final
 
-from jupyter_jobprogress.errors import TicketError
+from jupyter_jobprogress.errors import InvalidArgumentError, TicketError
 from jupyter_jobprogress.protocol.tickets import LONGEST_S, Ticket, read_ticket, sign_ticket
+
+MOST_REVOKED: Final = 10_000
+"""Most tickets that stand in the list for one tenant, which is 700 kB."""
 
 
 def load_key(path: Path) -> bytes:
@@ -28,6 +32,12 @@ def load_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _append(path: Path, lines: list[str]) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
 class TicketKey:
     """Signs, reads and revokes tickets.
 
@@ -41,7 +51,7 @@ class TicketKey:
         self._list = Path(f"{path}.revoked")
         self._key: bytes | None = None
         self._revoked: set[str] = set()
-        self._listed: tuple[int, int] | None = None
+        self._listed: tuple[int, ...] | None = None
 
     @property
     def key(self) -> bytes:
@@ -60,14 +70,30 @@ class TicketKey:
         return ticket
 
     def revoke(self, id: str, *, tenant: str) -> None:
-        """Take a ticket back, at once and for good. Sockets that it opened are closed at their next check."""
-        now_s = int(time.time())
-        kept = [line for line in self._lines() if int(line.split()[1]) > now_s]
-        fresh = self._list.with_name(f"{self._list.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.writelines(f"{line}\n" for line in [*kept, f"{tenant}/{id} {now_s + LONGEST_S}"])
-        fresh.replace(self._list)
+        """Take a ticket back, at once and for good. Sockets that it opened are closed at their next check.
+
+        Raises:
+            InvalidArgumentError: the tenant has taken back ``MOST_REVOKED``. Whether there are tickets of these ids is
+                not known, and the list is read by all tenants.
+        """
+        now_s, name, lines = int(time.time()), f"{tenant}/{id}", self._lines()
+        kept = [line for line in lines if int(line.split()[1]) > now_s]
+        own = [line.split()[0] for line in kept if line.startswith(f"{tenant}/")]
+        if name in own:
+            return
+        if len(own) >= MOST_REVOKED:
+            raise InvalidArgumentError(
+                "tickets that were taken back",
+                f"{len(own)} in {LONGEST_S // 86400} days",
+                "fewer, of a shorter life each",
+            )
+        self._list.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if len(kept) < len(lines):
+            fresh = self._list.with_name(f"{self._list.name}.{secrets.token_hex(4)}")
+            _append(fresh, kept)
+            fresh.replace(self._list)
+        # Not written anew with each one: of two servers that share it, one would take back what the other has added.
+        _append(self._list, [f"{name} {now_s + LONGEST_S}"])
 
     def _lines(self) -> list[str]:
         try:
@@ -80,7 +106,7 @@ class TicketKey:
             stat = self._list.stat()
         except FileNotFoundError:
             return set()
-        if (listed := (stat.st_mtime_ns, stat.st_ino)) != self._listed:
+        if (listed := (stat.st_mtime_ns, stat.st_size, stat.st_ino)) != self._listed:
             self._revoked = {line.split()[0] for line in self._lines()}
             self._listed = listed
         return self._revoked
