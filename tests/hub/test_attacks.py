@@ -7,6 +7,7 @@ import re
 import secrets
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from jupyter_jobprogress.server.hub_app import OWNER_PATH
 from jupyter_jobprogress.server.routes import ROUTES
 from tests.support.hub import SERVICE, Answer, Hub, until
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 FORMS = [SERVICE, "user/ann/jobprogress/"]
 
 
@@ -69,12 +70,13 @@ def _asks_to_sign_in(answer: Answer) -> bool:
     return answer.status == 200 and ("/hub/login" in answer.text or answer.text == "")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, f"{SERVICE}user/bob/"])
 def test_a_tickets_action_is_all_that_it_opens(hub: Hub, secret_job: str, form: str) -> None:
     opened: dict[str, set[str]] = {"report": set(), "watch": set()}
+    signed_by = FORMS[1] if form == FORMS[1] else SERVICE
     for action, found in opened.items():
         body = {"job_id": "secret", "actions": [action]}
-        ticket = hub.ask(f"{form}api/tickets", method="POST", body=body, token=hub.user("ann")).json["token"]
+        ticket = hub.ask(f"{signed_by}api/tickets", method="POST", body=body, token=hub.user("ann")).json["token"]
         headers = {"Authorization": f"JobProgress {ticket}"}
         for path in paths():
             for method in METHODS:
@@ -86,6 +88,7 @@ def test_a_tickets_action_is_all_that_it_opens(hub: Hub, secret_job: str, form: 
                 if status != 401:
                     found.add(f"{method} {path}")
 
+    # Below the path of another as well: a ticket is for the jobs of whoever gave it, wherever it is shown.
     assert opened == {
         "report": {"GET ws/jobs", "POST api/jobs/secret/updates"},
         "watch": {"GET ws/jobs", "GET ws/jobs/secret", "GET api/jobs/secret"},
@@ -195,20 +198,48 @@ def test_a_page_of_another_site_opens_no_socket(hub: Hub, origin: str) -> None:
     assert hub.refusal(f"{SERVICE}ws/jobs", token=hub.user("ann"), origin=origin) == 403
 
 
-def test_no_secret_is_in_what_is_written_or_in_an_argument(hub: Hub, secret_job: str) -> None:
-    made = hub.ask(f"{SERVICE}api/tickets", method="POST", body={"job_id": "x"}, token=hub.user("ann")).json
-    hub.ask(f"{SERVICE}api/jobs/x?token={hub.user('ann')}", headers={})
-    hub.ask(f"{SERVICE}api/jobs/x/updates", method="POST", body={"progress": 1}, token=made["token"])
-    hub.refusal(f"{SERVICE}ws/jobs?token={hub.user('bob')}", headers={})
-    secrets_ = [hub.user("ann"), hub.user("bob"), made["token"], made["token"].rpartition(".")[2]]
-    until(lambda: "jobprogress" in hub.written()["hub.log"], within_s=30)
+def held_tokens(hub: Hub) -> set[str]:
+    """Return the tokens in the environments of what the Hub has started: the service, users' servers, their kernels."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            environment = dict(
+                line.partition("=")[::2] for line in path.read_bytes().decode(errors="replace").split("\0")
+            )
+            if str(hub.folder) in str(environment.values()):
+                found |= {environment.get(name, "") for name in ("JUPYTERHUB_API_TOKEN", "JOBPROGRESS_TOKEN")}
+    return found - {""}
 
-    lines = [line for line in hub.written()["hub.log"].splitlines() if any(found in line for found in secrets_)]
-    arguments = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_secret_is_in_what_is_written_or_answered_or_in_an_argument(hub: Hub, secret_job: str, form: str) -> None:
+    ann, bob = hub.user("ann"), hub.user("bob")
+    lent = {"prefix": "x", "actions": ["watch", "report"]}
+    ticket = hub.ask(f"{form}api/tickets", method="POST", body=lent, token=ann).json["token"]
+    shown = {"Authorization": f"JobProgress {ticket}"}
+    answers = [
+        hub.ask(f"{form}api/jobs/x/updates", method="POST", body=body, headers=shown)
+        for body in ({"progress": 1}, {"progress": 2}, b"no json")
+    ]
+    assert [answer.status for answer in answers] == [200, 400, 400]
+    for path in ("api/jobs/secret", "api/jobs", "nowhere", "api/jobs/x/cancel"):
+        answers += [hub.ask(form + path, headers=headers) for headers in (shown, {"Authorization": f"token {bob}"})]
+        answers += [hub.ask(f"{form}{path}?token={token}", headers={}) for token in (ann, bob, ticket)]
+    for token in (ann, bob, ticket):
+        hub.refusal(f"{form}ws/jobs?token={token}", headers={})
+    held = held_tokens(hub)
+    secrets_ = {ann, bob, ticket, ticket.rpartition(".")[2], *held}
+
+    assert len(held) >= 2  # of the service, and of ann's server
+    until(lambda: "jobprogress/api/jobs/x/cancel" in hub.written()["hub.log"], within_s=30)
+    # Jupyter leaves two files of its own for the user alone, with the token of his server.
+    texts = [text for name, text in hub.written().items() if not Path(name).name.startswith("jpserver-")]
+    arguments = [path.read_bytes().decode(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline")]
 
     # The proxy logs, where it is told to debug, what it passes on, query and all; what is ours does not.
-    assert [line for line in lines if "ConfigProxy" not in line] == []
-    assert not [line for line in arguments if any(found.encode() in line for found in secrets_)]
+    lines = [line for text in texts for line in text.splitlines() if "ConfigProxy" not in line]
+    for told in (lines, arguments, [answer.text for answer in answers]):
+        assert [line for line in told if any(secret in line for secret in secrets_)] == []
 
 
 def test_the_jobs_of_others_have_a_path_of_their_own() -> None:

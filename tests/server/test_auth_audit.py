@@ -39,11 +39,31 @@ OPENED_BY = {
 }
 
 
-class NobodyMay(Authorizer):
-    """Knows every user and allows them nothing here: what another user's credential meets."""
+OPEN_TO = {
+    "none": set[str](),
+    "read": {
+        f"GET {path}"
+        for path in (
+            *("ws/jobs", "ws/jobs/job-1", "api/jobs", "api/jobs/job-1", "api/openapi.json", "health", "metrics"),
+            *("", "jobs/job-1", "static/page.js"),
+        )
+    },
+    "write": {"GET ws/jobs", "POST api/jobs/job-1/updates"},
+    "execute": {
+        *("GET ws/jobs", "DELETE api/jobs/job-1", "POST api/jobs/job-1/cancel"),
+        *("POST api/tickets", f"DELETE api/tickets/{PARTS['id']}"),
+    },
+}
+"""What is open to a user whom the authorizer of a Jupyter server allows this alone. A new route is to be named here."""
+
+
+class Only(Authorizer):
+    """Knows every user, and allows them one action here; ``none`` is what another user's credential meets."""
+
+    allowed = "none"
 
     def is_authorized(self, handler: JupyterHandler, user: Any, action: str, resource: str) -> bool:
-        return resource != "jobprogress"
+        return resource != "jobprogress" or action == self.allowed
 
 
 class Audited(NamedTuple):
@@ -108,6 +128,20 @@ async def test_the_audit_sees_every_route(audited: Audited) -> None:
     assert all(issubclass(handler, Guarded) for _, handler in audited.routes())
 
 
+async def test_the_extension_adds_no_route_elsewhere(jp_serverapp: ServerApp) -> None:
+    extension = jp_serverapp.extension_manager.extension_points["jupyter_jobprogress"].app
+    added = {path for path, *_ in extension.handlers}
+    own = {
+        rule.matcher.regex.pattern
+        for group in jp_serverapp.web_app.default_router.rules
+        for rule in getattr(group.target, "rules", [])
+        if str(getattr(rule.target, "__module__", "")).startswith("jupyter_jobprogress")
+    }
+
+    assert added == {f"/{URL_PREFIX}/{path}" for path, _ in ROUTES}
+    assert len(own) == len(ROUTES)
+
+
 async def test_nothing_comes_between_a_request_and_the_guard(audited: Audited) -> None:
     for path, handler in audited.routes():
         prepare = next(base for base in handler.__mro__ if "prepare" in vars(base))
@@ -164,18 +198,30 @@ async def test_a_failed_ticket_is_401_on_every_route(audited: Audited, tmp_path:
                     assert status == 401, f"{method} {path} with a ticket {name}: {status}"
 
 
-async def test_another_users_credential_opens_nothing(audited: Audited) -> None:
-    user = audited.user
-    if audited.name == "jupyter":
-        audited.application.settings["authorizer"] = NobodyMay()
-    else:
-        user = {"Authorization": f"token {TOKEN[::-1]}"}
-
+@pytest.mark.parametrize("audited", ["standalone"], indirect=True)
+async def test_another_token_opens_nothing(audited: Audited) -> None:
     for path, handler in audited.routes():
         for method in METHODS:
-            status = await audited.status(path, handler, method, user)
+            status = await audited.status(path, handler, method, {"Authorization": f"token {TOKEN[::-1]}"})
 
-            assert status in (401, 403, 405), f"{method} {path}: {status}"
+            assert status in (401, 405), f"{method} {path}: {status}"
+
+
+@pytest.mark.parametrize("audited", ["jupyter"], indirect=True)
+@pytest.mark.parametrize("action", OPEN_TO)
+async def test_a_user_may_do_what_the_authorizer_says_and_no_more(audited: Audited, action: str) -> None:
+    authorizer = audited.application.settings["authorizer"] = Only()
+    authorizer.allowed = action
+    opened = set()
+    for path, handler in audited.routes():
+        for method in METHODS:
+            status = await audited.status(path, handler, method, audited.user)
+
+            assert status != 401, f"{method} {path}"
+            if status not in (403, 405):
+                opened.add(f"{method} {path}")
+
+    assert opened == OPEN_TO[action]
 
 
 @pytest.mark.parametrize("action", OPENED_BY)
