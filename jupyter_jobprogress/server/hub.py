@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from jupyter_jobprogress.errors import ForbiddenError
+from jupyter_jobprogress.errors import ForbiddenError, TicketError
 from jupyter_jobprogress.protocol.tenants import tenant_name
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.grants import EVERYTHING, UserGrant
@@ -74,7 +75,12 @@ class HubDoor(Names):
         return UserGrant(EVERYTHING.actions, tenant_name(name, self.key, kind=kind), operator)
 
     def who(self, handler: RequestHandler) -> str:
-        # Before the Hub was asked: a credential that it knew before is its user's, any other its address's.
+        # Before the Hub was asked: a credential that it knew before is its user's, any other its address's. Behind an
+        # ingress that is the same for all, and who has a ticket must not depend on what others do.
+        assert isinstance(handler, HubHandler)
+        if (ticket := handler.ticket_text()) is not None:
+            with suppress(TicketError):
+                return f"tickets of {handler.site.key.read(ticket).tenant}"
         return self._seen.get(_digest(handler)) or f"address {handler.request.remote_ip}"
 
     def _remember(self, handler: RequestHandler, who: str) -> None:
@@ -121,7 +127,13 @@ class HubDoor(Names):
 def _digest(handler: RequestHandler) -> str:
     """Return a mark of what a request shows, which is not kept itself."""
     door = cast("HubDoor", handler.settings["door"])
-    shown = handler.request.headers.get("Authorization") or handler.get_cookie(door.hub.cookie_name) or ""
+    # A socket may be opened by a token in its URL. Without that, whoever shows nothing would be counted as its user.
+    shown = (
+        handler.request.headers.get("Authorization")
+        or handler.get_query_argument("token", "")
+        or handler.get_cookie(door.hub.cookie_name)
+        or ""
+    )
     return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from jupyter_jobprogress.protocol.tickets import Ticket
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.hub import Callback
 from jupyter_jobprogress.server.hub_app import OWNER_PATH, JobProgressHub
@@ -24,14 +28,15 @@ ROOT = "/services/jobprogress/"
 
 @asynccontextmanager
 async def service(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, **traits: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, hub_url: str = "http://127.0.0.1:9/", **traits: Any
 ) -> AsyncIterator[tuple[str, Application]]:
-    """Serve what a Hub would start, with no Hub there: nobody can sign in."""
+    """Serve what a Hub would start. With no Hub there nobody can sign in."""
     for name, value in (
         ("SERVICE_PREFIX", ROOT),
         ("CLIENT_ID", "service-jobprogress"),
         ("API_TOKEN", "0123456789abcdef"),
-        ("API_URL", "http://127.0.0.1:9/hub/api"),
+        ("API_URL", f"{hub_url}hub/api"),
+        ("OAUTH_ACCESS_SCOPES", '["access:services"]'),
     ):
         monkeypatch.setenv(f"JUPYTERHUB_{name}", value)
     files = {f"{name}_key_file": str(folder / f"{name}.key") for name in ("ticket", "tenant")}
@@ -62,6 +67,61 @@ async def test_nothing_is_mounted_but_the_routes_that_are_audited(
         assert set(mounted) - expected == {f"{ROOT}oauth_callback"}
         assert mounted[f"{ROOT}oauth_callback"] is Callback
         assert issubclass(application.settings["default_handler_class"], Guarded)
+
+
+async def test_who_has_a_ticket_does_not_feel_what_others_do_at_the_same_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"requests_per_s": 0.5, "max_viewers_per_user": 1}  # ten requests at once
+    async with service(tmp_path, monkeypatch, **few) as (url, application):
+
+        def shows(tenant: str) -> dict[str, str]:
+            ticket = Ticket(jobs="*", actions=("watch", "report"), expires_s=int(time.time()) + 60, tenant=tenant)
+            return {"Authorization": f"JobProgress {application.settings['site'].key.sign(ticket)}"}
+
+        async def report(headers: dict[str, str]) -> int:
+            return (await fetch(f"{url}api/jobs/j/updates", method="POST", body="{}", headers=headers)).code
+
+        async def opens(headers: dict[str, str]) -> bool:
+            socket = await websocket_connect(HTTPRequest(f"ws{url[4:]}ws/jobs/j", headers=headers))
+            sockets.append(socket)
+            return '"connected"' in str(await socket.read_message())
+
+        sockets: list[WebSocketClientConnection] = []
+        for loud in ({"Authorization": "JobProgress jp1.e30.AAAA"}, shows("loud")):
+            assert 429 in [await report(loud) for _ in range(12)]
+        assert await report(shows("calm")) == 200
+        assert [await opens(shows(tenant)) for tenant in ("calm", "calm", "other")] == [True, False, True]
+        for socket in sockets:
+            socket.close()
+
+
+class Bob(RequestHandler):
+    """What a Hub says of a token, whichever that is."""
+
+    def get(self) -> None:
+        self.finish({"kind": "user", "name": "bob", "admin": False, "scopes": ["access:services"]})
+
+
+@pytest.fixture
+async def hub_url() -> AsyncIterator[str]:
+    hub = HTTPServer(Application([("/hub/api/user", Bob)]))
+    sockets = listen(host="127.0.0.1", port=0, path="", reuse_port=False)
+    hub.add_sockets(sockets)
+    yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
+    hub.stop()
+    await hub.close_all_connections()
+
+
+async def test_who_shows_nothing_is_not_counted_as_who_has_shown_a_token_in_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub_url: str
+) -> None:
+    async with service(tmp_path, monkeypatch, hub_url=hub_url, requests_per_s=0.5) as (url, _):
+        bob = HTTPRequest(f"ws{url[4:]}ws/jobs?token=0123456789", headers={"Sec-Fetch-Mode": "websocket"})
+        (await websocket_connect(bob)).close()
+
+        assert [(await fetch(f"{url}api/jobs")).code for _ in range(12)][-1] == 429
+        (await websocket_connect(bob)).close()
 
 
 @pytest.mark.parametrize(
