@@ -114,6 +114,56 @@ def test_unknown_and_forbidden_look_alike(hub: Hub, secret_job: str) -> None:
     assert hub.ask(f"{SERVICE}api/jobs/secret", token=hub.user("ann")).json["message"] == "for ann's eyes"
 
 
+OWNERS = [
+    *(
+        "ann",
+        "%61nn",
+        "ANN",
+        "Ann",
+        "ann%20",
+        "ann%00",
+        "ann%0a",
+        "ann%2f",
+        "ann%2e",
+        "ann;bob",
+        "*",
+        "a*",
+        "a?n",
+        "%25",
+    ),
+    *(
+        "./ann",
+        "bob/../ann",
+        "bob%2f..%2fann",
+        "..%2fuser%2fann",
+        "bob/user/ann",
+        "bob//ann",
+        "%2e%2e/user/ann",
+        "ann/.",
+    ),
+    *("ann!group=lab", "bob!user=ann", "%c0%afann", "%ff", "ann%ef%bc%8f", "%f0%9f%98%80", "x" * 5000),
+]
+"""What bob writes for a user in a path. His own name among them leads to his own jobs, which know no such id."""
+
+
+def test_no_spelling_of_a_path_leads_to_the_jobs_of_another(hub: Hub, secret_job: str) -> None:
+    headers = {"Authorization": f"token {hub.user('bob')}"}
+    found: dict[str, int] = {}
+    for root in (hub.url + SERVICE, hub.direct):  # the proxy in front reads paths, too
+        where = urlsplit(root)
+        for owner in OWNERS:
+            connection = http.client.HTTPConnection(where.netloc, timeout=30)
+            connection.request("GET", f"{where.path}user/{owner}/api/jobs/secret", headers=headers)
+            answer = connection.getresponse()
+            assert b"for ann" not in answer.read(), owner
+            assert answer.status >= 400, owner
+            found[owner] = answer.status
+            connection.close()
+    # Of the service itself; what the proxy cannot read it answers by 500.
+    assert set(found.values()) == {400, 403, 404}
+    assert found["ann"] == found["%61nn"] == found["*"] == 403
+
+
 def test_redis_is_not_asked_for_what_is_not_his(hub: Hub) -> None:
     bob, key = hub.user("bob"), (hub.folder / "data" / "jobprogress" / "tenant.key").read_bytes()
     # Of a user without a server, which would ask for its own jobs meanwhile.

@@ -16,7 +16,7 @@ from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.protocol.tickets import Ticket
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health
-from jupyter_jobprogress.store.remote import RemoteStore
+from jupyter_jobprogress.store.remote import DENIED_S, RemoteStore
 from tests.support.chaos import ChaosProxy
 from tests.support.jobs import Collector, eventually, make_state
 from tests.support.redis_server import free_port
@@ -113,6 +113,22 @@ async def test_a_refused_credential_is_denied_at_once_and_not_quoted(remote: Ope
 
         assert time.monotonic() - begin_s < 1.0
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+async def test_who_is_refused_knocks_seldom_however_much_is_asked_for(remote: OpenRemote) -> None:
+    async with answering(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n") as (url, asked):
+        store, begin_s = remote(url, token="jp1.secret.secret"), time.monotonic()
+        while time.monotonic() - begin_s < 0.9 * DENIED_S:
+            with pytest.raises(StoreDeniedError):
+                await store.publish(make_state())
+            await asyncio.sleep(0.05)
+        assert len(asked) == 1
+
+        async def again() -> bool:
+            return len(asked) > 1
+
+        await eventually(again, within_s=60)  # he may be let in by now
 
 
 @pytest.mark.parametrize(
