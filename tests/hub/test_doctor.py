@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.hub import SERVICE, Hub
+from tests.support.hub import SERVICE, Hub, until
 from tests.support.jupyter import isolated_environment
 
 pytestmark = pytest.mark.slow
+
+CELL = """
+import pathlib, subprocess, sys
+done = subprocess.run([sys.executable, "-m", "jupyter_jobprogress", "doctor", "--json"], capture_output=True)
+pathlib.Path("doctor.part").write_bytes(done.stdout)
+pathlib.Path("doctor.part").rename("doctor.json")
+"""
 
 
 def doctor(hub: Hub, folder: Path, token: str, path: str = SERVICE) -> dict[str, Any]:
@@ -46,6 +53,25 @@ def test_a_users_server_is_well_until_its_token_is_revoked(hub: Hub, tmp_path: P
     assert "ann" in well["hub"]["found"]
     assert ill["hub"]["verdict"] == "failed"
     assert "control panel" in ill["hub"]["remedy"]
+
+
+@pytest.mark.parametrize(("name", "keeper"), [("ann", SERVICE), ("ext-eve", "user/ext-eve/jobprogress/")])
+def test_a_users_server_finds_itself_well_with_what_it_was_given(hub: Hub, name: str, keeper: str) -> None:
+    hub.start_server(name)
+    file = hub.folder / "home" / name / "doctor.json"
+    file.unlink(missing_ok=True)
+
+    socket = hub.run(name, CELL)
+    until(file.exists, within_s=90)
+    socket.close()
+
+    found = {finding["check"]: finding for finding in json.loads(file.read_text())}
+    assert [check for check, finding in found.items() if finding["verdict"] == "failed"] == []
+    checks = ("hub", "server", "token", "websocket", "report")
+    assert [found[check]["verdict"] for check in checks] == ["ok"] * len(checks)
+    assert name in found["hub"]["found"]
+    assert keeper in found["place"]["found"]
+    assert hub.user(name) not in file.read_text()
 
 
 def test_a_token_without_the_right_to_use_the_service(hub: Hub, tmp_path: Path) -> None:

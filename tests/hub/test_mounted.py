@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyterhub.services.auth import HubOAuth  # type: ignore[import-untyped]
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
@@ -18,6 +19,7 @@ from jupyter_jobprogress.protocol.tickets import Ticket
 from jupyter_jobprogress.server.auth import Guarded
 from jupyter_jobprogress.server.hub import Callback
 from jupyter_jobprogress.server.hub_app import OWNER_PATH, JobProgressHub
+from jupyter_jobprogress.server.keeper import TICK_S
 from jupyter_jobprogress.server.routes import ROUTES
 from jupyter_jobprogress.server.service import Service
 from jupyter_jobprogress.server.sockets import listen
@@ -94,6 +96,10 @@ async def test_who_has_a_ticket_does_not_feel_what_others_do_at_the_same_address
         assert [await opens(shows(tenant)) for tenant in ("calm", "calm", "other")] == [True, False, True]
         for socket in sockets:
             socket.close()
+
+
+def test_by_default_who_is_gone_is_noticed_within_six_minutes() -> None:
+    assert JobProgressHub().recheck_s + HubOAuth().cache_max_age + TICK_S < 360
 
 
 class Bob(RequestHandler):

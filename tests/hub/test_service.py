@@ -75,19 +75,7 @@ def test_a_users_server_shows_what_the_service_keeps_and_its_kernels_report_ther
     report(hub, "ann", "shown", message="from outside")
 
     assert hub.ask("user/ann/jobprogress/api/jobs/shown", token=ann).json["message"] == "from outside"
-    kernel = hub.ask("user/ann/api/kernels", method="POST", body={"name": "python3"}, token=ann).json["id"]
-    socket = hub.socket(f"user/ann/api/kernels/{kernel}/channels", token=ann)
-    content = {"code": CELL, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-    header = {
-        "msg_id": "1",
-        "msg_type": "execute_request",
-        "username": "",
-        "session": "1",
-        "version": "5.3",
-        "date": "",
-    }
-    socket.send(header=header, parent_header={}, metadata={}, content=content, channel="shell")
-
+    socket = hub.run("ann", CELL)
     until(lambda: status(hub, "ann", "from-kernel") == "completed", within_s=40)
     socket.close()
     # To watch and to cancel through the page of the user's server.

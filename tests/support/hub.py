@@ -165,6 +165,23 @@ class Hub:
         assert self.ask(f"hub/api/users/{name}/server", method="DELETE").status in (202, 204)
         until(lambda: not self.ask(f"hub/api/users/{name}").json["servers"], within_s=30)
 
+    def run(self, name: str, code: str) -> Socket:
+        """Run code in a new kernel of a user's server, and return the socket that it is asked by."""
+        path = f"user/{name}/api/kernels"
+        kernel = self.ask(path, method="POST", body={"name": "python3"}, token=self.user(name)).json["id"]
+        socket = self.socket(f"{path}/{kernel}/channels", token=self.user(name))
+        content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+        header = {
+            "msg_id": "1",
+            "msg_type": "execute_request",
+            "username": "",
+            "session": "1",
+            "version": "5.3",
+            "date": "",
+        }
+        socket.send(header=header, parent_header={}, metadata={}, content=content, channel="shell")
+        return socket
+
     def socket(
         self, path: str, *, token: str = "", headers: dict[str, str] | None = None, origin: Any = None
     ) -> Socket:
