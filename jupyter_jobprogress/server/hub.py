@@ -52,7 +52,7 @@ class HubDoor(Names):
     hub: HubOAuth
     key: bytes = field(repr=False)
     _seen: OrderedDict[str, str] = field(default_factory=OrderedDict, repr=False)
-    _groups: dict[str, tuple[float, list[str]]] = field(default_factory=dict, repr=False)
+    _groups: dict[str, tuple[float, list[str] | None]] = field(default_factory=dict, repr=False)
 
     async def user(self, handler: RequestHandler, *, again: bool = False) -> UserGrant | None:
         assert isinstance(handler, HubHandler)
@@ -99,11 +99,15 @@ class HubDoor(Names):
         return bool(wanted.union({WATCH_SCOPE}).intersection(model["scopes"]))
 
     async def _groups_of(self, name: str) -> list[str] | None:
-        """Ask the Hub, and return None for a user whom it does not know or show."""
+        """Ask the Hub, and return None for a user whom it does not know or show.
+
+        Both answers are kept, or the time of the next one would tell them apart.
+        """
         now_s = time.monotonic()
-        told_s, groups = self._groups.get(name, (-GROUPS_S, []))
-        if now_s - told_s < GROUPS_S:
-            return groups
+        for old in [other for other, (at_s, _) in self._groups.items() if now_s - at_s >= GROUPS_S]:
+            del self._groups[old]
+        if name in self._groups:
+            return self._groups[name][1]
         request = HTTPRequest(
             f"{self.hub.api_url}/users/{quote(name, safe='')}",
             headers={"Authorization": f"token {self.hub.api_token}"},
@@ -111,15 +115,12 @@ class HubDoor(Names):
             client_cert=self.hub.certfile or None,
             client_key=self.hub.keyfile or None,
         )
+        groups: list[str] | None = None
         try:
-            answer = await AsyncHTTPClient().fetch(request)
+            groups = json.decode((await AsyncHTTPClient().fetch(request)).body, type=_User).groups
         except HTTPClientError as exc:
             if exc.code not in (403, 404):
                 raise
-            return None
-        for old in [other for other, (at_s, _) in self._groups.items() if now_s - at_s >= GROUPS_S]:
-            del self._groups[old]
-        groups = json.decode(answer.body, type=_User).groups
         self._groups[name] = (now_s, groups)
         return groups
 

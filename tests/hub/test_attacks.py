@@ -164,6 +164,21 @@ def test_no_spelling_of_a_path_leads_to_the_jobs_of_another(hub: Hub, secret_job
     assert found["ann"] == found["%61nn"] == found["*"] == 403
 
 
+def test_a_user_whom_there_is_not_costs_as_much_as_another(hub: Hub) -> None:
+    """Who may watch somebody could tell by the time of the second answer, were only one of them known by then."""
+    hub.user("tom")
+    names, anns = ("tom", "nobody-at-all"), f"{SERVICE}user/ann/api/jobs"
+    assert hub.ask(anns, token=hub.user("cat")).status == 200
+    for name in names * 3:
+        assert hub.ask(f"{SERVICE}user/{name}/api/jobs", token=hub.user("cat")).status == 403
+
+    def asked(name: str) -> int:
+        return hub.written()["hub.log"].count(f" GET /hubs/hub/api/users/{name} ")
+
+    until(lambda: all(map(asked, names)), within_s=30)
+    assert [asked(name) for name in names] == [1, 1]
+
+
 def test_redis_is_not_asked_for_what_is_not_his(hub: Hub) -> None:
     bob, key = hub.user("bob"), (hub.folder / "data" / "jobprogress" / "tenant.key").read_bytes()
     # Of a user without a server, which would ask for its own jobs meanwhile.
