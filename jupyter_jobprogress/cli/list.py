@@ -28,7 +28,8 @@ async def command(options: Namespace) -> Exit:
                 else:
                     state = read_state(stored)
                     condition = show.condition(state, now_us=store.now_us())
-                    print(f"{state.job_id:<30} {condition:<10} {show.percent(state):>5}  {show.words(state)}".rstrip())
+                    said = "  ".join(part for part in (show.clean(state.title or ""), show.words(state)) if part)
+                    print(f"{state.job_id:<30} {condition:<10} {show.percent(state):>5}  {said}".rstrip())
             left -= len(page.jobs)
             if (after := page.next) is None:
                 break

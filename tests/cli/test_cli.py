@@ -329,14 +329,14 @@ def test_an_older_run_is_told_that_it_is_one(server: Serving) -> None:
 
 
 def test_a_list_is_for_people_and_for_programs(server: Serving) -> None:
-    call(server, "report", "listed-1", "--progress=40%", "--message=Half")
+    call(server, "report", "listed-1", "--progress=40%", "--message=Half", "--title=Nightly\nfit")
     call(server, "report", "listed-2", "--error=Broken")
 
     lines = call(server, "list").stdout.splitlines()
     failed = call(server, "list", "--status=failed", "--json").stdout.splitlines()
 
     assert lines[0].split() == ["listed-2", "failed", "Broken"]
-    assert lines[1].split() == ["listed-1", "processing", "40", "%", "Half"]
+    assert lines[1].split() == ["listed-1", "processing", "40", "%", "Nightly", "fit", "Half"]
     assert call(server, "list", "--limit=1").stdout.splitlines() == lines[:1]
     assert json.loads(failed[0])["job_id"] == "listed-2"
     assert {json.loads(line)["status"] for line in failed} == {"failed"}
