@@ -32,7 +32,9 @@ _EXITS: dict[type[JobProgressError], Exit] = {
 def run(command: Command, options: Namespace) -> int:
     """Carry out a command. What goes wrong is one line on stderr and an exit code."""
     try:
-        return asyncio.run(command(options))
+        code = asyncio.run(command(options))
+        print(end="", flush=True)  # at exit Python would complain of a reader that has left, and change the code
+        return code
     except JobProgressError as exc:
         complain(str(exc))
         return next(code for kind, code in _EXITS.items() if isinstance(exc, kind))
@@ -40,7 +42,7 @@ def run(command: Command, options: Namespace) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has left, as ``head`` does. Nothing may be flushed into it at exit.
-        sys.stdout = None
+        sys.stdout = sys.__stdout__ = None  # type: ignore[misc]
         return Exit.OK
 
 

@@ -343,6 +343,20 @@ def test_a_list_is_for_people_and_for_programs(server: Serving) -> None:
     assert call(server, "list", "--limit=0").returncode == Exit.USAGE
 
 
+@pytest.mark.parametrize("command", ["list", "doctor", "ticket a", "report a --start", "watch gone"])
+def test_a_reader_that_has_left_is_no_failure(server: Serving, command: str) -> None:
+    call(server, "report", "gone", "--status=completed")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "wb") as pipe:
+        done = subprocess.run(
+            [*COMMAND, *command.split()], env=server.environment, stdout=pipe, stderr=subprocess.PIPE, timeout=60
+        )
+
+    assert done.returncode == Exit.OK
+    assert b"rror" not in done.stderr
+
+
 def test_every_state_of_a_watched_job_as_json(server: Serving) -> None:
     call(server, "report", "j", "--status=completed", "--message=Done")
 
