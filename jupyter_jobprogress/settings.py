@@ -35,6 +35,8 @@ REDIS_SCHEMES: Final = frozenset(
 REMOTE_SCHEMES: Final = frozenset({"http", "https", "http+unix", "https+unix"})
 
 
+_UNREADABLE: Final = "(a URL that cannot be read)"
+
 _CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]] = (
     (
         ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s", "drain_s"),
@@ -72,7 +74,7 @@ def mask_url(url: str) -> str:
             return _mask_hosts(parts)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "(a URL that cannot be read)"
+        return _UNREADABLE
     if ":" in host:
         host = f"[{host}]"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
@@ -98,7 +100,7 @@ def check_url(url: str, name: str = "the store URL") -> str:
     """Return the URL if a store can be made of it.
 
     Raises:
-        SettingsError: its scheme is not known. The URL is masked in the error.
+        SettingsError: its scheme is not known, or it cannot be read. The URL is masked in the error.
     """
     scheme = url.partition("://")[0]
     if scheme not in REDIS_SCHEMES | REMOTE_SCHEMES:
@@ -108,6 +110,8 @@ def check_url(url: str, name: str = "the store URL") -> str:
             "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, http:// or https://, or empty for the "
             "embedded store",
         )
+    if mask_url(url) == _UNREADABLE:
+        raise SettingsError(name, _UNREADABLE, "like http://host:8084/ or redis://host:6379")
     return url
 
 
