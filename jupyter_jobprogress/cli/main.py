@@ -72,9 +72,18 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="all findings as one JSON array")
 
     demo = commands.add_parser("demo", help="a server, a job in another process, and its progress; needs nothing else")
-    demo.add_argument("--port", type=int, default=0, help="default: any that is free")
+    demo.add_argument("--port", type=_port, default=0, help="default: any that is free")
     demo.add_argument("--no-browser", dest="browser", action="store_false", help="only print the URL of the page")
     return top
+
+
+def _port(text: str) -> int:
+    if not 0 <= (port := int(text)) <= 65535:
+        raise ValueError
+    return port
+
+
+_port.__name__ = "port"  # as argparse says it
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
+from contextlib import suppress
 
 import msgspec
 
@@ -71,17 +73,20 @@ def _update(options: Namespace) -> dict[str, object]:
 
 def _fraction(text: str) -> float:
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        fraction = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise InvalidArgumentError("--progress", text, "a number from 0 to 1, or a percentage like 40%") from None
+        fraction = math.nan
+    if not math.isfinite(fraction):  # which JSON would make null, an unknown amount of work
+        raise InvalidArgumentError("--progress", text, "a number from 0 to 1, or a percentage like 40%")
+    return fraction
 
 
 def _metric(text: str) -> tuple[str, float]:
     name, _, number = text.partition("=")
-    try:
-        return name, float(number)
-    except ValueError:
-        raise InvalidArgumentError("--metric", text, "like loss=0.25") from None
+    with suppress(ValueError):
+        if name:
+            return name, float(number)
+    raise InvalidArgumentError("--metric", text, "like loss=0.25")
 
 
 def _json(text: str) -> object:

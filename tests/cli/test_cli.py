@@ -93,7 +93,18 @@ def test_a_request_to_cancel_reaches_a_script(server: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("report", "x y"), ("report", "a", "--progress=40"), ("report", "a", "--result={"), ("list", "--x")]
+    "arguments",
+    [
+        ("report", "x y"),
+        ("report", "a", "--progress=40"),
+        ("report", "a", "--progress=nan"),
+        ("report", "a", "--result={"),
+        ("report", "a", "--metric==3"),
+        ("list", "--x"),
+        ("list", "--url=http://[::1/"),
+        ("list", "--url=http://127.0.0.1:65536/"),
+        ("demo", "--port=65536"),
+    ],
 )
 def test_wrong_usage_is_told_apart(server: Serving, arguments: tuple[str, ...]) -> None:
     done = call(server, *arguments)
