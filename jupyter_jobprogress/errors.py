@@ -341,7 +341,9 @@ class StoreUnavailableError(StoreError):
 
     def __str__(self) -> str:
         reason = self.reason[:300].rstrip(".")
-        return f"Expected an answer from the store {self.url}: {reason}. It is tried again by itself."
+        return (
+            f"Expected an answer from the store {self.url}: {reason}. Try again; jobs and viewers do so by themselves."
+        )
 
 
 class StoreDeniedError(StoreError):
