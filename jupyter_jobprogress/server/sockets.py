@@ -10,6 +10,8 @@ from pathlib import Path
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 
+from jupyter_jobprogress.errors import SettingsError
+
 BACKLOG = 4096
 """Most connections that wait to be accepted: as many browsers come back at once after a restart. The kernel cuts it
 to ``net.core.somaxconn``."""
@@ -46,9 +48,13 @@ def unlink(path: str) -> None:
 
 
 def tls(certfile: str, keyfile: str) -> ssl.SSLContext | None:
-    """Return the context for a certificate, or None without one. Raises OSError (of which ssl.SSLError is one)."""
+    """Return the context for a certificate, or None without one. Raises SettingsError."""
     if not certfile:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certfile, keyfile or None)
+    try:
+        context.load_cert_chain(certfile, keyfile or None)
+    except OSError as exc:  # of which ssl.SSLError is one, and neither names the file
+        expected = f"a PEM file with a certificate, whose key is in it or in keyfile ({exc})"
+        raise SettingsError("certfile", certfile, expected) from exc
     return context

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -16,8 +17,10 @@ from urllib.parse import quote, urlsplit
 from jupyter_core.application import JupyterApp
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
-from traitlets import Bool, Int, List, Unicode, default, observe, validate
+from traitlets import Bool, Int, List, TraitError, Unicode, default, observe, validate
 from traitlets.config import Application as TraitletsApplication
+from traitlets.config import Config
+from traitlets.config.loader import KVArgParseConfigLoader
 
 from jupyter_jobprogress._version import __version__
 from jupyter_jobprogress.errors import JobProgressError, SettingsError
@@ -38,7 +41,23 @@ BODY_BYTES: Final = 64 * 1024
 
 _EVERY_ADDRESS: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
+_ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+
 _access = logging.getLogger("jupyter_jobprogress.access")
+
+
+class _Strict(KVArgParseConfigLoader):
+    """Refuses what it does not know: a misspelt ``--certfile`` would serve plain text."""
+
+    def load_config(self, *arguments: Any, **keywords: Any) -> Config:
+        """Read the command line. Exits with 2 where something of it is no option."""
+        config = super().load_config(*arguments, **keywords)
+        if self.extra_args:
+            self._handle_unrecognized_alias(self.extra_args[0])
+        return config
+
+    def _handle_unrecognized_alias(self, arg: str) -> None:
+        self.parser.exit(2, f"jupyter jobprogress serve: Expected an option of --help, got {arg!r}.\n")
 
 
 class JobProgressServer(JobProgress, JupyterApp):
@@ -46,13 +65,14 @@ class JobProgressServer(JobProgress, JupyterApp):
 
     name = "jupyter-jobprogress"
     version = __version__
+    raise_config_file_errors = True
     behind_proxy = False
     """Whether X-Forwarded-For and -Proto are those of a proxy that nobody goes around."""
 
     description = "Serve the progress of jobs without Jupyter. Prints the URL to open; stop it with Ctrl-C or SIGTERM."
 
     host = Unicode("127.0.0.1", help="Address to listen on. 0.0.0.0: every one. Default: 127.0.0.1.").tag(config=True)
-    port = Int(8084, help="Port to listen on. 0: any that is free. Default: 8084.").tag(config=True)
+    port = Int(8084, min=0, max=65535, help="Port to listen on. 0: any that is free. Default: 8084.").tag(config=True)
     socket = Unicode(help="Path of a unix socket to listen on, in place of host and port.").tag(config=True)
     base_url = Unicode("/", help="Path under which everything is served, behind a proxy. Default: /.").tag(config=True)
     token = Unicode(
@@ -92,6 +112,26 @@ class JobProgressServer(JobProgress, JupyterApp):
     @validate("certfile", "keyfile", "socket")
     def _absolute(self, proposal: Any) -> str:
         return os.path.abspath(proposal["value"]) if proposal["value"] else ""
+
+    @validate("allow_origin")
+    def _origins(self, proposal: Any) -> list[str]:
+        for origin in proposal["value"]:
+            if _ORIGIN.fullmatch(origin) is None:
+                # It would never match, and nothing would say so.
+                expected = "like https://app.example.org, as a browser sends it: with http(s), without a / at its end"
+                raise TraitError(str(SettingsError("allow_origin", origin, expected)))
+        return list(proposal["value"])
+
+    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
+        return _Strict(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
+
+    @validate("config_file")
+    def _config_file(self, proposal: Any) -> str:
+        named = str(proposal["value"])
+        if named and not any(os.path.isfile(f"{named}{ending}") for ending in ("", ".py", ".json")):
+            # Jupyter goes on without it; here TLS may be set in it.
+            raise TraitError(str(SettingsError("config", named, "the path of a file")))
+        return named
 
     @observe("config")
     def _config_changed(self, change: Any) -> None:

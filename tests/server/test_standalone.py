@@ -261,17 +261,25 @@ def test_the_configuration_is_that_of_the_extension(tmp_path: Path, redis_server
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("arguments", "code", "reason"),
     [
-        (["--port={taken}"], "in use"),
-        (["--certfile=/nowhere.pem"], "No such file"),
-        (["--redis-url=ftp://x"], "redis://"),
-        (["--socket=/tmp/s", "--certfile=/nowhere.pem"], "unix socket"),
+        (["--port={taken}"], 1, "in use"),
+        (["--port=65536"], 1, "65535"),
+        (["--certfile=/nowhere.pem"], 1, "No such file or directory), got '/nowhere.pem'"),
+        (["--redis-url=ftp://x"], 1, "redis://"),
+        (["--socket=/tmp/s", "--certfile=/nowhere.pem"], 1, "unix socket"),
+        (["--allow-origin=https://app.example/"], 1, "got 'https://app.example/'"),
+        (["--config=/nowhere.py"], 1, "got '/nowhere.py'"),
+        (["--config={broken}"], 1, "NameError"),
+        (["--certfle=/nowhere.pem"], 2, "got 'certfle'"),
+        (["8085"], 2, "got '8085'"),
     ],
 )
-def test_what_cannot_work_ends_with_a_reason(tmp_path: Path, arguments: list[str], reason: str) -> None:
+def test_what_cannot_work_ends_with_a_reason(tmp_path: Path, arguments: list[str], code: int, reason: str) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("c.JobProgressServer.port = eighty")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        given = [argument.format(taken=taken.getsockname()[1]) for argument in arguments]
+        given = [argument.format(taken=taken.getsockname()[1], broken=broken) for argument in arguments]
         done = subprocess.run(
             [sys.executable, "-m", "jupyter_jobprogress", "serve", *given],
             env=isolated_environment(tmp_path),
@@ -281,9 +289,10 @@ def test_what_cannot_work_ends_with_a_reason(tmp_path: Path, arguments: list[str
             check=False,
         )
 
-    assert done.returncode == 1
+    assert done.returncode == code
     assert reason in done.stderr
-    assert "Traceback" not in done.stderr
+    assert ("Traceback" in done.stderr) == (reason == "NameError")  # which is of the user's own file
+    assert done.stdout == ""
 
 
 def test_as_many_browsers_as_come_back_at_once_may_wait() -> None:
