@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from jupyter_jobprogress.server.standalone import JobProgressServer
 from jupyter_jobprogress.settings import ENVIRONMENT
@@ -82,6 +86,23 @@ def test_systemd_finds_nothing_wrong_with_its_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("file", "names"), environments().items())
 def test_it_sets_variables_that_something_reads(file: str, names: set[str]) -> None:
     assert names <= set(ENVIRONMENT) | JUPYTERS_OWN
+
+
+async def test_a_stop_by_systemd_sends_viewers_away_and_is_a_success(tmp_path: Path, redis_server: RedisServer) -> None:
+    environment = isolated_environment(tmp_path, REDIS_URL=redis_server.url, JOBPROGRESS_SERVER_TOKEN=TOKEN)
+    by = getattr(signal, (unit("KillSignal") or ["SIGTERM"])[0])
+    with serving(tmp_path, *commands()["jobprogress.service"][2:], environment=environment) as server:
+        ws = await websocket_connect(HTTPRequest(f"ws{server.url[4:]}ws/jobs/a", headers=server.headers))
+        code = await asyncio.to_thread(server.stop, within_s=float(unit("TimeoutStopSec")[0]), by=by)
+        async with asyncio.timeout(30):
+            while await ws.read_message() is not None:
+                pass
+        ws.close()
+
+    assert (code, ws.close_code) == (0, 1012)
+    # Too many starts in 10 s, 5 by default, and systemd gives up, though the port may be free again a moment later.
+    assert unit("Restart") == ["on-failure"]
+    assert float(unit("RestartSec")[0]) * 5 > 10
 
 
 def test_the_composition_waits_for_a_healthy_redis() -> None:
