@@ -105,6 +105,15 @@ async def test_a_stop_by_systemd_sends_viewers_away_and_is_a_success(tmp_path: P
     assert float(unit("RestartSec")[0]) * 5 > 10
 
 
+def test_the_composition_is_one_by_the_specification() -> None:
+    options = ["--builtin-schema", "vendor.compose-spec"]
+    command = [sys.executable, "-m", "check_jsonschema", *options, str(DEPLOY / "compose.yaml")]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_composition_waits_for_a_healthy_redis() -> None:
     services = COMPOSE["services"]
     redis, ours = services["redis"], services["jobprogress"]
