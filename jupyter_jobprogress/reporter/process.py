@@ -39,6 +39,8 @@ class OpenJob(Protocol):
 _lock = threading.RLock()
 _senders: dict[Settings, Sender] = {}
 _open_jobs: set[OpenJob] = set()
+_leaving: list[Sender] = []
+"""Senders that ``leave`` waits for, which SIGTERM may interrupt: a pool ends processes that are about to leave."""
 _inherited: list[dict[Settings, Sender]] = []
 _exit_arranged = False
 _before_sigterm: Callable[[int, FrameType | None], object] | int | None = None
@@ -117,6 +119,7 @@ def leave() -> None:
         job._end_at_exit(fatal)
     with _lock:
         senders = list(_senders.values())
+        _leaving.extend(senders)
         _senders.clear()
     _deliver(senders, deadline_s)
     for sender in senders:
@@ -148,7 +151,7 @@ def _at_sigterm(number: int, frame: FrameType | None) -> None:
     for job in open_jobs():
         job._end_at_sigterm()
     with _lock:
-        senders = list(_senders.values())
+        senders = [*_senders.values(), *_leaving]
     _deliver(senders, time.monotonic() + EXIT_BUDGET_S)
     if callable(_before_sigterm):
         _before_sigterm(number, frame)
@@ -185,6 +188,7 @@ def _in_child() -> None:
             sender.let_go()
         _inherited.append(_senders)
     _senders = {}
+    _leaving.clear()
     _exit_arranged = False
     for job in open_jobs():
         job._forked()

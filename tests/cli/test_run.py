@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from jupyter_jobprogress.cli.exits import Exit
+from tests.support.chaos import ChaosProxy
 from tests.support.jupyter import isolated_environment
 from tests.support.standalone import Serving, serving
 
@@ -202,6 +205,36 @@ def test_children_report_too_and_cost_nothing_without_tqdm(scripts: Scripts) -> 
     assert {state["title"] for state in parts} == {"fork", "spawn", "other"}
     assert {state["status"] for state in parts} == {"completed"}
     assert len({state["origin"]["pid"] for state in parts}) == 3
+
+
+POOL = """
+import multiprocessing
+def work(number):
+    from tqdm import tqdm
+    for _ in tqdm(range(3), desc=f"part {number}"):
+        pass
+if __name__ == "__main__":
+    with multiprocessing.get_context("%s").Pool(1) as pool:
+        pool.map(work, range(2))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+async def test_bars_of_a_pool_tell_their_end_though_it_ends_its_processes(
+    scripts: Scripts, server: Serving, method: str
+) -> None:
+    scripts.write(POOL % method)
+    async with ChaosProxy(urlsplit(server.url).port or 0) as slow:
+        slow.delay_s = 0.1
+        scripts.environment |= {
+            "JOBPROGRESS_URL": f"http://127.0.0.1:{slow.port}/",
+            "JOBPROGRESS_TOKEN": server.told.token,
+        }
+        code, _, err = await asyncio.to_thread(scripts.run, *RUN, "--job-id", method, "train.py")
+
+    assert code == 0, err
+    parts = [state for state in scripts.states().values() if state.get("parent_id") == method]
+    assert [(state["title"], state["status"]) for state in parts] == [("part 1", "completed")]
 
 
 WAITING = """
