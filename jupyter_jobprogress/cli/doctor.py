@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -14,7 +15,15 @@ from typing import Final
 import msgspec
 
 from jupyter_jobprogress.cli.checks import installed, redis, server, trial
-from jupyter_jobprogress.cli.checks.finding import Finding, Verdict, failed, not_applicable, ok, within_deadline
+from jupyter_jobprogress.cli.checks.finding import (
+    Finding,
+    Verdict,
+    failed,
+    not_applicable,
+    ok,
+    warning,
+    within_deadline,
+)
 from jupyter_jobprogress.cli.checks.hub import hub
 from jupyter_jobprogress.cli.checks.tickets import read_unverified
 from jupyter_jobprogress.cli.exits import Exit
@@ -22,6 +31,7 @@ from jupyter_jobprogress.cli.show import clean
 from jupyter_jobprogress.client.places import find
 from jupyter_jobprogress.errors import InvalidJobIdError, NoServerError, SettingsError
 from jupyter_jobprogress.protocol.names import check_job_id
+from jupyter_jobprogress.reporter.destination import disabled
 from jupyter_jobprogress.settings import REDIS_SCHEMES, Settings, mask_url
 from jupyter_jobprogress.store import connect
 
@@ -59,7 +69,17 @@ def _place(url: str | None) -> tuple[Place, Finding]:
         )
     named = [name for name in ("JOBPROGRESS_URL", "REDIS_URL") if os.environ.get(name)]
     by = "--url" if url else named[0] if named else "a server of yours that runs here"
-    return settings, ok("place", f"Jobs are at {mask_url(settings.url or '')}, by {by}.")
+    try:
+        if str(settings.url).startswith("https:"):
+            ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as exc:
+        found = f"The file {settings.ca_file}, whose certificate is to be trusted, cannot be read: {exc}."
+        return None, failed("place", found, "Correct JOBPROGRESS_CA_FILE in the environment.")
+    where = f"Jobs are at {mask_url(settings.url or '')}, by {by}"
+    if disabled():
+        found = f"{where}, but those that start here report nothing: JOBPROGRESS_DISABLE is set."
+        return settings, warning("place", found, "Unset JOBPROGRESS_DISABLE.")
+    return settings, ok("place", f"{where}.")
 
 
 async def _installed() -> list[Finding]:

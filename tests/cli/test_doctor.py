@@ -18,6 +18,7 @@ from redis import Redis
 from jupyter_jobprogress.protocol.tenants import acl_rules
 from jupyter_jobprogress.protocol.tickets import Ticket
 from jupyter_jobprogress.server.ticket_key import TicketKey
+from tests.support.certificates import certificate
 from tests.support.front import front
 from tests.support.jupyter import TOKEN, isolated_environment, jupyter_server
 from tests.support.redis_server import RedisServer, free_port
@@ -237,6 +238,33 @@ def test_no_token_and_a_wrong_one(server: Serving) -> None:
     assert none.verdicts["server"] == wrong.verdicts["server"] == "ok"
     assert "There is none" in none.about("token")
     assert "401" in wrong.about("token")
+
+
+def test_a_path_that_is_not_ours_is_no_fault_of_a_proxy(server: Serving) -> None:
+    found = doctor(server.environment | {"JOBPROGRESS_URL": f"{server.url}wrong/"})
+
+    assert (found.verdicts["server"], found.verdicts["websocket"]) == ("failed", "not applicable")
+
+
+def test_a_certificate_that_nobody_here_knows(tmp_path: Path) -> None:
+    files = certificate(tmp_path)
+    with serving(tmp_path, f"--certfile={files.certificate}", f"--keyfile={files.key}") as server:
+        told = server.environment | {"JUPYTER_RUNTIME_DIR": "/nonexistent", "JOBPROGRESS_URL": server.url}
+        unknown = doctor(told)
+        trusted = doctor(told | {"JOBPROGRESS_CA_FILE": str(files.certificate)})
+        missing = doctor(told | {"JOBPROGRESS_CA_FILE": "/nowhere.pem"})
+
+    assert unknown.verdicts["server"] == missing.verdicts["place"] == "failed"
+    assert "Set JOBPROGRESS_CA_FILE" in unknown.about("server")
+    assert "/nowhere.pem" in missing.about("place")
+    assert trusted.verdicts["server"] == "ok"
+
+
+def test_jobs_that_are_told_to_report_nothing(server: Serving) -> None:
+    found = doctor(server.environment | {"JOBPROGRESS_DISABLE": "1"})
+
+    assert (found.code, found.verdicts["place"]) == (0, "warning")
+    assert "Unset JOBPROGRESS_DISABLE" in found.about("place")
 
 
 def test_a_proxy_that_cuts_websockets(tmp_path: Path, server: Serving) -> None:

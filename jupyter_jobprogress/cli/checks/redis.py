@@ -44,7 +44,7 @@ async def answers(store: Store, url: str) -> Finding:
             )
         return failed(
             "store",
-            f"{label} cannot be reached: {exc.reason}.",
+            f"{label} cannot be reached: {exc.reason.rstrip('.')}.",
             "Start Redis there, or correct host, port, TLS (rediss://) and database of the URL.",
         )
     return ok("store", f"{label} answers.")

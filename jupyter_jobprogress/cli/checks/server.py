@@ -93,6 +93,12 @@ def ours(answer: Answer) -> bool:
 def server(settings: Settings, answers: Answers) -> Finding:
     label, health = mask_url(settings.url or ""), answers.health
     status = health.status
+    if "CERTIFICATE_VERIFY_FAILED" in health.reason:
+        return failed(
+            "server",
+            f"{label} shows a certificate that is not trusted here: {health.reason}.",
+            "Set JOBPROGRESS_CA_FILE to a PEM file with this certificate, or with that of its authority.",
+        )
     if status == 0:
         return failed(
             "server",
@@ -183,7 +189,7 @@ def websocket(answers: Answers) -> Finding:
     health, socket = answers.health, answers.socket
     if socket.status == OPEN:
         return ok("websocket", "A WebSocket opens.")
-    if health.status == 0 or not ours(health):
+    if health.status in (0, 404) or not ours(health):
         return not_applicable("websocket", "No server of ours answers.")
     if socket.status in REFUSED:
         return not_applicable("websocket", f"It was refused by {socket.status}, for the sake of the token.")
