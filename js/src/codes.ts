@@ -20,16 +20,11 @@ export const ClientCode = {
   NO_SOCKET: 3002,
 } as const;
 
-const FINAL: ReadonlySet<number> = new Set([
-  CloseCode.BAD_MESSAGE,
-  CloseCode.UNAUTHORIZED,
-  CloseCode.FORBIDDEN,
-  CloseCode.IDLE,
-]);
-
 /** Whether a client comes back after this close code (rule 30). Unknown codes mean that the connection broke. */
 export function retries(code: number): boolean {
-  return !FINAL.has(code);
+  const { BAD_MESSAGE, UNAUTHORIZED, FORBIDDEN, IDLE } = CloseCode;
+  const final: readonly number[] = [BAD_MESSAGE, UNAUTHORIZED, FORBIDDEN, IDLE];
+  return !final.includes(code);
 }
 
 export const ERROR_CODES: ReadonlySet<string> = new Set([

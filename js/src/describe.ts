@@ -149,9 +149,12 @@ function partsFact({ count, completed, failed }: Parts, locale: string | undefin
   return failed > 0 ? `${done}, ${formatCount(failed, undefined, "failed", locale)}` : done;
 }
 
-/** Whether a text only says again that the job completed: what reporters put there when they have nothing to say. */
+/** What reporters put there when they have nothing to say. */
+const ECHOES = /^(complete|Job (completed|cancelled))$/;
+
+/** Whether a text only says again how the job ended. */
 function isEcho(state: State, text: string): boolean {
-  return state.status === "completed" && (text === "complete" || text === "Job completed");
+  return isTerminal(state.status) && ECHOES.test(text);
 }
 
 /** The message, where it says more than the error: reporters put one into the other, with a word before it or without. */

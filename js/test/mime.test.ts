@@ -107,7 +107,7 @@ describe("freezing", () => {
     expect(model.writes).toBe(1);
     expect(model.data).toMatchObject({
       "application/x-other": 1,
-      "text/plain": "job-1: Completed 100%",
+      "text/plain": "job-1: Completed",
       [MIME_TYPE]: { job_ids: ["job-1"], states: { "job-1": completed() } },
     });
     expect(model.data["text/html"]).toContain("Completed");

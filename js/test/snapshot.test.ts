@@ -1,31 +1,30 @@
 import { expect, test } from "vitest";
+import wire from "../../tests/wire/snapshots.json";
 import { describe } from "../src/describe";
+import { readWhole } from "../src/protocol";
 import { reduce } from "../src/reducer";
 import { snapshot } from "../src/snapshot";
-import { completed, running } from "./fakeSocket";
 
-const card = (state: Parameters<typeof reduce>[1]) =>
-  describe("job-1", reduce(null, state, null), { link: "live", nowUs: null, locale: "en" });
+const card = (value: unknown) => {
+  const state = readWhole(value);
+  return describe("train-7", state && reduce(null, state, null), { link: "live", nowUs: null, locale: "en" });
+};
 
-test("a card is left as a title, a bar, a word and a message", () => {
-  const { html, text } = snapshot(document, [card(completed({ title: "Train", message: "saved", stage: "end" }))]);
+test.each(wire.cases)("$name", ({ state, html, text }) => {
+  expect(snapshot(document, [card(state)])).toEqual({ html, text });
+});
 
-  expect(html).toBe(
-    '<div><div><strong>Train</strong> <progress max="1" value="1"></progress> Completed 100% · end<div>saved</div></div></div>',
+test("several jobs are several cards and several lines", () => {
+  const { html, text } = snapshot(
+    document,
+    wire.cases.slice(0, 2).map(({ state }) => card(state)),
   );
-  expect(text).toBe("Train: Completed 100% · end · saved");
-});
 
-test("texts are escaped", () => {
-  const evil = "</pre><script>alert(1)</script>";
-  const { html } = snapshot(document, [card(running({ status: "failed", title: evil, error: evil, message: evil }))]);
-
-  expect(html).not.toContain("<script>");
-  expect(html).toContain("&lt;script&gt;");
-});
-
-test("several jobs are several lines", () => {
-  const { text } = snapshot(document, [card(completed()), card(running({ status: "cancelled" }))]);
-
-  expect(text).toBe("job-1: Completed 100%\njob-1: Cancelled · at 42%");
+  expect(text).toBe(
+    wire.cases
+      .slice(0, 2)
+      .map((each) => each.text)
+      .join("\n"),
+  );
+  expect(html.match(/<strong/g)).toHaveLength(2);
 });

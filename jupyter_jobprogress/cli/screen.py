@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jupyter_jobprogress.cli import show
+from jupyter_jobprogress.protocol import phrases
 from jupyter_jobprogress.protocol.state import State
 
 _ENDED: Final = ("completed", "failed", "cancelled")
@@ -119,7 +120,7 @@ def _below(state: State | None, found: str, now_us: int) -> Text:
     if state is None:
         return line
     if found in ("stalled", "lost"):
-        line.append(f" · no signal for {show.duration(show.silence_s(state, now_us=now_us))}")
+        line.append(f" · no signal for {phrases.took(show.silence_s(state, now_us=now_us))}")
     for fact in show.facts(state, now_us=now_us):
         line.append(f"   {fact}", style="bright_black")
     if state.error:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from jupyter_jobprogress.protocol import phrases
 from jupyter_jobprogress.protocol.liveness import Liveness, liveness
 from jupyter_jobprogress.protocol.payload import text
 from jupyter_jobprogress.protocol.state import State, Status
 
 _TEXT_BYTES = 300
-_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def percent(state: State) -> str:
@@ -29,18 +27,17 @@ def words(state: State) -> str:
 
 
 def stage(state: State) -> str:
-    """Return the stage; empty where it only says again that the job completed."""
+    """Return the stage; empty where it only says again how the job ended."""
     return "" if _echoes(state, state.stage) else clean(state.stage)
 
 
 def message(state: State) -> str:
-    """Return the message; empty where it only says again that the job completed."""
+    """Return the message; empty where it only says again how the job ended."""
     return "" if _echoes(state, state.message) else clean(state.message)
 
 
 def _echoes(state: State, said: str) -> bool:
-    # What reporters put there when they have nothing to say.
-    return state.status is Status.COMPLETED and said in ("complete", "Job completed")
+    return state.status.terminal and said in phrases.ECHOES
 
 
 def condition(state: State, *, now_us: int) -> str:
@@ -62,18 +59,18 @@ def line(state: State, *, now_us: int) -> str:
 
 def facts(state: State, *, now_us: int) -> list[str]:
     """Return how much was done, how fast, since when and until when."""
-    shown = [] if state.n is None else [_count(state.n, state.total, clean(state.unit or ""))]
+    shown = [] if state.n is None else [phrases.count(state.n, state.total, clean(state.unit or ""))]
     if state.status.terminal:
-        took_s = _took_s(state)
+        took_s = phrases.seconds_between(state.started_at or "", state.timestamp)
         how = "in" if state.status is Status.COMPLETED else "after"
-        return shown if took_s is None else [f"{how} {duration(took_s)}", *shown]
+        return shown if took_s is None or took_s < 0 else [f"{how} {phrases.took(took_s)}", *shown]
     if state.rate_per_s:
         shown.append(_rate(state.rate_per_s, clean(state.unit or "")))
     if state.run is not None and state.status is Status.PROCESSING:
-        shown.append(f"{duration((now_us - state.run) / 1e6)} elapsed")
+        shown.append(f"{phrases.took((now_us - state.run) / 1e6)} elapsed")
     left_s = (state.eta_s or 0.0) - silence_s(state, now_us=now_us)
     if left_s >= 1:
-        shown.append(f"{duration(left_s)} left")
+        shown.append(f"{phrases.took(left_s)} left")
     return shown
 
 
@@ -83,48 +80,11 @@ def metrics(state: State) -> str:
     return " · ".join(f"{clean(name)} {'?' if value is None else f'{value:.4g}'}" for name, value in values)
 
 
-def duration(seconds: float) -> str:
-    """Return ``4.2 s``, ``12:34``, ``3:04:05`` or ``2d 03:04``; cut, never rounded up."""
-    whole = max(0, int(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    if whole >= 86400:
-        return f"{hours // 24}d {hours % 24:02}:{minutes:02}"
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}" if whole >= 10 else f"{max(0.0, seconds):.1f} s"
-
-
-def _count(n: float, total: float | None, unit: str) -> str:
-    one = _bytes if unit in ("B", "bytes") else _number
-    counted = one(n) if not total or n == total else f"{one(n)} / {one(total)}"
-    return counted if one is _bytes or not unit else f"{counted} {unit}"
-
-
 def _rate(per_s: float, unit: str) -> str:
-    if unit in ("B", "bytes"):
-        return f"{_bytes(per_s)}/s"
+    if phrases.is_bytes(unit):
+        return f"{phrases.size(per_s)}/s"
     value, per = next(
         ((per_s * factor, name) for factor, name in ((1, "s"), (60, "min")) if per_s * factor >= 1), (per_s * 3600, "h")
     )
     amount = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return f"{amount} {unit}/{per}" if unit else f"{amount}/{per}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.1f}".removesuffix(".0")
-
-
-def _bytes(value: float) -> str:
-    power = 0
-    while abs(value) >= 1000 and power < len(_BYTE_UNITS) - 1:
-        value, power = value / 1000, power + 1
-    return f"{_number(value)} {_BYTE_UNITS[power]}"
-
-
-def _took_s(state: State) -> float | None:
-    try:
-        took = datetime.fromisoformat(state.timestamp) - datetime.fromisoformat(state.started_at or "")
-    except (ValueError, TypeError):
-        return None
-    return took.total_seconds() if took.total_seconds() >= 0 else None

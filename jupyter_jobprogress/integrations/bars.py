@@ -140,7 +140,6 @@ class Reporting:
     def _finish(self, job: Job) -> None:
         """End the job as the bar ended. What an iterator cannot see is left to the end of the cell or the process."""
         bar: Any = self
-        done = job.n  # looks at the bar once more
         exc = sys.exc_info()[1]
         if self._looking is not None and self._looking.cancelled:
             job._end_by(JobCancelled(job.id))
@@ -152,7 +151,7 @@ class Reporting:
         elif self._dying or (bar.total and bar.n < bar.total):
             job._abandon(at_once=False)
         else:
-            job.complete(message=f"{done:g} {bar.unit}" if bar.total is None else "Job completed")
+            job.complete()
 
 
 _EXHAUSTED: Final = (StopIteration, StopAsyncIteration)

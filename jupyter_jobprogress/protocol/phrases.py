@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 _DAY_S: Final = 86_400
+_BYTE_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 WORDS: Final = {
     "queued": "Queued",
@@ -25,9 +26,28 @@ def percent(fraction: float) -> str:
 
 
 def count(n: float, total: float | None, unit: str | None) -> str:
-    """Return how much is done, as ``42/100 batches``."""
-    of = f"/{total:g}" if total is not None else ""
-    return f"{n:g}{of} {unit or ''}".strip()
+    """Return how much is done, as ``420 / 1,000 batches`` or ``1.2 MB / 3.4 GB``; once, where all is."""
+    one = size if is_bytes(unit) else amount
+    counted = one(n) if not total or n == total else f"{one(n)} / {one(total)}"
+    return counted if one is size or not unit else f"{counted} {unit}"
+
+
+def is_bytes(unit: str | None) -> bool:
+    """Whether what is counted are bytes, which are scaled."""
+    return unit in ("B", "bytes")
+
+
+def size(n_bytes: float) -> str:
+    """Return bytes as ``999 B`` or ``1.2 MB``."""
+    power = 0
+    while abs(n_bytes) >= 1000 and power < len(_BYTE_UNITS) - 1:
+        n_bytes, power = n_bytes / 1000, power + 1
+    return f"{amount(n_bytes)} {_BYTE_UNITS[power]}"
+
+
+def amount(value: float) -> str:
+    """Return a number of things, as ``1,234,567`` or ``0.5``."""
+    return f"{value:,.1f}".removesuffix(".0")
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from jupyter_jobprogress.errors import JobCancelled
 from jupyter_jobprogress.protocol import limits
 from jupyter_jobprogress.protocol.payload import jsonable, text
+from jupyter_jobprogress.protocol.phrases import amount
 from jupyter_jobprogress.protocol.state import Status
 
 TRACEBACK_BYTES: Final = 8 * 1024
@@ -29,8 +30,8 @@ def completed(result: object, message: object) -> Changes:
 
 def stopped(n: float, total: float | None) -> Changes:
     """End on purpose before the total is reached, as a ``break`` does. Progress stays what it was."""
-    of_total = "" if total is None else f" of {total:g}"
-    return {"status": Status.COMPLETED, "explicit": None, "message": f"Stopped at {n:g}{of_total}"}
+    of_total = "" if total is None else f" of {amount(total)}"
+    return {"status": Status.COMPLETED, "explicit": None, "message": f"Stopped at {amount(n)}{of_total}"}
 
 
 def cancelled(message: object) -> Changes:

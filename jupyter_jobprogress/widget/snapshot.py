@@ -8,7 +8,11 @@ from xml.etree import ElementTree as ET
 
 from jupyter_jobprogress.protocol.phrases import ECHOES, WORDS, count, percent, seconds_between, took
 
-_COLOURS: Final = {"completed": "#2e7d32", "failed": "#c62828", "cancelled": "#616161"}
+_COLOURS: Final = {"processing": "#1976d2", "completed": "#278533", "failed": "#d93838"}
+_OFF: Final = "#737373"
+"""A page may be light or dark: on white each has a contrast of 4.5 at least, on black of 4."""
+
+_ENDS: Final = ("completed", "failed", "cancelled")
 WAITING: Final = "Waiting for the job"
 
 JsonState = Mapping[str, object]
@@ -32,29 +36,41 @@ def _number(state: JsonState, name: str) -> float | None:
 def _facts(state: JsonState) -> list[str]:
     """Return what the line of a bar says beside the status, as far as it still counts when nothing runs."""
     status, progress, n, total = _text(state, "status"), _fraction(state), _number(state, "n"), _number(state, "total")
-    ended = status in _COLOURS
+    ended = status in _ENDS
     took_s = seconds_between(_text(state, "started_at"), _text(state, "timestamp")) if ended else None
+    at = "at " if ended else ""
     facts = [
-        "" if progress is None or status == "completed" else percent(progress),
-        "" if n is None else count(n, None if ended and n == total else total, _text(state, "unit")),
+        _said(state, "stage"),
         "" if took_s is None or took_s < 0 else f"{'in' if status == 'completed' else 'after'} {took(took_s)}",
-        _text(state, "stage"),
+        "" if progress is None or status == "completed" else f"{at}{percent(progress)}",
+        "" if n is None else count(n, total, _text(state, "unit")),
     ]
-    return [fact for fact in facts if fact and fact not in ECHOES]
+    return [fact for fact in facts if fact]
+
+
+def _said(state: JsonState, name: str) -> str:
+    """Return what the job says, unless it only says its status again."""
+    text = _text(state, name)
+    return "" if _text(state, "status") in _ENDS and text in ECHOES else text
 
 
 def _message(state: JsonState) -> str:
-    """Return what the job says, unless its error or its status says it already."""
-    message = _text(state, "message")
-    error = _text(state, "error")
-    return "" if message in ECHOES or (error and error in message) else message
+    """Return the message, where it says more than the error does."""
+    message, error = _said(state, "message"), _text(state, "error")
+    last = _last_line(error)
+    return "" if message in error or (last and last in message) else message
+
+
+def _last_line(error: str) -> str:
+    """Return the line of a traceback that says what went wrong."""
+    return error.rstrip().rpartition("\n")[2].strip()
 
 
 def text_line(job_id: str, state: JsonState | None) -> str:
     """Return one line for terminals, logs and readers without HTML."""
     if state is None:
         return f"{job_id}: {WAITING}"
-    said = [*_facts(state), _message(state), _text(state, "error").rstrip().rpartition("\n")[2]]
+    said = [*_facts(state), _message(state), _last_line(_text(state, "error"))]
     line = " · ".join([f"{_text(state, 'title') or job_id}: {_word(state)}", *(part for part in said if part)])
     return " ".join(line.splitlines())
 
@@ -63,22 +79,18 @@ def _word(state: JsonState | None) -> str:
     return WAITING if state is None else WORDS.get(_text(state, "status"), "Unknown")
 
 
-def _element(parent: ET.Element, tag: str, text: str, style: str) -> None:
+def _element(parent: ET.Element, tag: str, text: str, style: str = "") -> None:
+    """Add a text, if there is any. By ``dir`` one that turns the direction of writing does not turn the others."""
     if text:
-        ET.SubElement(parent, tag, {"style": style}).text = text
-
-
-def _joined(parent: ET.Element, facts: list[str]) -> None:
-    """Add facts on one line. Each by itself: a text that turns the direction of writing must not turn the others."""
-    line = ET.SubElement(parent, "div", {"style": "opacity:.75"})
-    for fact in facts:
-        _element(line, "span", fact, "unicode-bidi:isolate")
-    for span in line[:-1]:
-        span.tail = " · "
+        ET.SubElement(parent, tag, {"dir": "auto"} | ({"style": style} if style else {})).text = text
 
 
 def html(job_ids: list[str], states: Mapping[str, JsonState]) -> str:
-    """Return static HTML without script, class or link; every text is escaped by ElementTree."""
+    """Return static HTML without script, class or link; every text is escaped by ElementTree.
+
+    GitHub takes all styles away, so that the texts have to be read without them. No ``<progress>``: where nbconvert has
+    to sanitize, it shows that as a text.
+    """
     root = ET.Element("div", {"style": "font-family:system-ui,sans-serif;font-size:13px;max-width:720px"})
     for job_id in job_ids:
         _card(root, job_id, states.get(job_id))
@@ -89,17 +101,23 @@ def html(job_ids: list[str], states: Mapping[str, JsonState]) -> str:
 
 def _card(root: ET.Element, job_id: str, state: JsonState | None) -> None:
     card = ET.SubElement(root, "div", {"style": "margin:6px 0"})
-    head = ET.SubElement(card, "div", {"style": "display:flex;gap:8px"})
-    colour = _COLOURS.get(_text(state or {}, "status"), "#1565c0")
-    _element(head, "strong", (state and _text(state, "title")) or job_id, "flex:1")
+    head = ET.SubElement(card, "div")
+    colour = _COLOURS.get(_text(state or {}, "status"), _OFF)
+    _element(head, "strong", (state and _text(state, "title")) or job_id)
     _element(head, "span", _word(state), f"color:{colour};font-weight:600")
+    head[0].tail = " · "
     if state is None:
         return
     progress = _fraction(state)
     if progress is not None:
-        bar = {"value": f"{progress:.4f}", "max": "1", "style": f"width:100%;accent-color:{colour}"}
-        ET.SubElement(card, "progress", bar).text = percent(progress)
-    # No colour for what is read: the page may be light or dark.
-    _joined(card, _facts(state))
+        bar = ET.SubElement(card, "div", {"style": "margin:4px 0;background-color:#8883"})
+        ET.SubElement(bar, "div", {"style": f"width:{progress:.1%};height:6px;background-color:{colour}"})
+    if facts := _facts(state):
+        line = ET.SubElement(card, "div", {"style": "opacity:.75"})
+        for fact in facts:
+            _element(line, "span", fact)
+        for span in line[:-1]:
+            span.tail = " · "
     _element(card, "div", _message(state), "white-space:pre-wrap")
-    _element(card, "pre", _text(state, "error"), f"margin:4px 0;white-space:pre-wrap;color:{colour}")
+    as_it_is = f"margin:4px 0;font-family:monospace;white-space:pre-wrap;color:{colour}"
+    _element(card, "pre", _text(state, "error"), as_it_is)

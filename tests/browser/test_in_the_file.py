@@ -81,11 +81,11 @@ def models(notebook: NotebookNode) -> dict[str, dict[str, Any]]:
 async def test_without_a_page_an_output_is_a_line_of_text(executed: NotebookNode) -> None:
     (ended,), (later,), (loop,) = (bundles(executed, cell) for cell in range(3))
 
-    assert re.fullmatch(r"Train: Completed · 4 epochs · in [\d.]+ ?s · All is well", ended["text/plain"])
+    assert re.fullmatch(r"Train: Completed · in [\d.]+ ?s · 4 epochs · All is well", ended["text/plain"])
     # It ended in the cell after that which shows it.
-    assert re.match(r"Embed: Failed · 0% · 0/3 · after [\d.]+ ?s", later["text/plain"])
+    assert re.match(r"Embed: Failed · after [\d.]+ ?s · at 0% · 0 / 3 ·", later["text/plain"])
     assert later["text/plain"].endswith("out of memory")
-    assert re.match(r"Loop: Completed · 5 · in [\d.]+ ?s", loop["text/plain"])
+    assert re.match(r"Loop: Completed · in [\d.]+ ?s · 5", loop["text/plain"])
 
 
 async def test_an_end_is_static_html_and_ours_and_needs_no_widget(executed: NotebookNode) -> None:
@@ -138,6 +138,13 @@ async def test_exported_html_shows_the_ends_without_network_and_runs_nothing(
     assert await page.locator(".jp-OutputArea-output").locator("script[src], img, iframe, svg, a, b").count() == 0
     assert await page.evaluate("window.PWNED") is None
     await context.close()
+
+
+async def test_where_nbconvert_has_to_sanitize_no_markup_is_to_be_read(executed: NotebookNode) -> None:
+    html, _ = HTMLExporter(sanitize_html=True).from_notebook_node(executed)
+
+    assert ">Train</strong> · <span" in html
+    assert not re.findall("&lt;(?:div|span|strong|pre|progress)[^a-z]", html)
 
 
 async def test_saved_widgets_draw_their_last_state_without_kernel_and_socket(
