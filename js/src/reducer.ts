@@ -23,7 +23,7 @@ export function parseUs(timestamp: string | undefined): number | null {
  * `nowUs` is the store's clock at the arrival, or null where it is not known.
  */
 export function reduce(known: Known | null, state: State, nowUs: number | null): Known {
-  if (known !== null && !isNewer(known, state)) return known;
+  if (known !== null && !isNewer(known, state)) return isFuller(known.state, state) ? { ...known, state } : known;
   const seq = Math.max(known?.seq ?? 0, state.seq ?? 0) || null;
   const atUs = state.seq ?? nowUs;
   return { state: withHistory(known, state), seq, atUs, newsUs: newsUs(known, state, atUs) };
@@ -34,6 +34,11 @@ function withHistory(known: Known | null, state: State): State {
   const history = known?.state.more?.history;
   if (history === undefined || state.more?.history !== undefined) return state;
   return known?.state.run === state.run ? { ...state, more: { ...state.more, history } } : state;
+}
+
+/** A file keeps of a state what the line of a bar shows. The store has the rest of the same state. */
+function isFuller(known: State, state: State): boolean {
+  return state.seq === known.seq && known.more === undefined && state.more !== undefined;
 }
 
 function isNewer(known: Known, state: State): boolean {

@@ -63,14 +63,14 @@ export class CardView {
     this.panel = make(doc, "panel", this.el);
     this.panel.hidden = true;
     this.#live = make(doc, "spoken", this.el);
-    this.#track.setAttribute("role", "progressbar");
-    this.#track.setAttribute("aria-valuemin", "0");
-    this.#track.setAttribute("aria-valuemax", "100");
-    this.#live.setAttribute("aria-live", "polite");
+    attribute(this.#track, "role", "progressbar");
+    attribute(this.#track, "aria-valuemin", "0");
+    attribute(this.#track, "aria-valuemax", "100");
+    attribute(this.#live, "aria-live", "polite");
     // Texts of people may run from right to left in a page that runs from left to right, and the other way round.
     for (const el of [this.#title, this.#stage, status, this.#message, this.#error]) el.dir = "auto";
-    this.#button.setAttribute("type", "button");
-    this.#button.setAttribute("aria-expanded", "false");
+    attribute(this.#button, "type", "button");
+    attribute(this.#button, "aria-expanded", "false");
     this.#button.addEventListener("click", () => opened(this.toggle()));
   }
 
@@ -78,7 +78,7 @@ export class CardView {
   toggle(): boolean {
     const open = this.panel.hidden;
     this.panel.hidden = !open;
-    this.#button.setAttribute("aria-expanded", String(open));
+    attribute(this.#button, "aria-expanded", String(open));
     return open;
   }
 

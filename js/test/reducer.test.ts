@@ -23,6 +23,16 @@ describe("the order of states", () => {
   });
 });
 
+test("what a file left out of a state is taken from the same state of the store, also at its end", () => {
+  const saved = reduce(null, running({ status: "completed", run: 1 }), NOW_US);
+  const whole = running({ status: "completed", run: 1, more: { result: 42 } });
+
+  const known = reduce(saved, whole, NOW_US + 5);
+
+  expect(known).toEqual({ ...saved, state: whole });
+  expect(reduce(known, running({ status: "completed", run: 1 }), NOW_US + 6)).toBe(known);
+});
+
 describe("the times of a state", () => {
   test("are the store's by seq, or the arrival without one", () => {
     expect(reduce(null, running({ seq: NOW_US }), NOW_US + 5).atUs).toBe(NOW_US);

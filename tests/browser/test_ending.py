@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage
 from tests.support.browser import MIME_TYPE, NotebookFile
@@ -57,6 +58,10 @@ async def test_the_end_is_frozen_into_the_saved_notebook(
     await notebook.reload()
     await notebook.bar(f"{job_id}-good").says("Completed")
     await notebook.bar(f"{job_id}-bad").says("Failed")
+    # The file holds what the line shows; the server still has the rest.
+    await notebook.bar(f"{job_id}-good").card.locator(".jobprogress-open").click()
+    result = notebook.page.locator(".jobprogress-section", has_text="Result")
+    await expect(result.locator(".jobprogress-pair")).to_have_text("answer42")
     notebook.check_sockets()
 
 
