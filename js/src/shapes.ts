@@ -1,4 +1,5 @@
-import type { Shape } from "./describe";
+import type { Card, Shape } from "./describe";
+import { attribute } from "./dom";
 
 const CIRCLE = "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2";
 
@@ -24,6 +25,9 @@ const PATHS: Readonly<Record<Shape, string>> = {
   saved: "M4 2.5h8v11l-4-3-4 3z",
 };
 
+/** What a job of unknown size looks like while it works, or should. */
+const AT_WORK: ReadonlySet<Shape> = new Set(["processing", "quiet", "stalled", "lost"]);
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Make a sign; `setShape` says which. */
@@ -39,4 +43,17 @@ export function setShape(sign: SVGElement, shape: Shape): void {
   if (sign.getAttribute("data-shape") === shape) return;
   sign.setAttribute("data-shape", shape);
   sign.firstElementChild?.setAttribute("d", PATHS[shape]);
+}
+
+/** Draw in a track how far a job is. Answers the style of what has moved. */
+export function setTrack(track: HTMLElement, { fraction, shape, moving }: Card): CSSStyleDeclaration | null {
+  // A moving or hatched bar would look like work where there is merely nothing to show.
+  const unknown = fraction === null && AT_WORK.has(shape);
+  attribute(track, "data-unknown", unknown ? (moving ? "moving" : "") : null);
+  const { style } = track.firstElementChild as HTMLElement;
+  // A scale needs no layout, unlike a width: the browser moves the bar without looking at the page again.
+  const scale = `scaleX(${unknown ? 1 : (fraction ?? 0)})`;
+  if (style.transform === scale) return null;
+  style.transform = scale;
+  return style;
 }

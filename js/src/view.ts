@@ -1,10 +1,8 @@
 import { type Card, lastLine } from "./describe";
 import { attribute, make, put, styleRoot } from "./dom";
-import { makeSign, setShape } from "./shapes";
+import { makeSign, setShape, setTrack } from "./shapes";
 import css from "./style.css?inline";
 
-/** What a job of unknown size looks like while it works, or should. */
-const AT_WORK: ReadonlySet<Card["shape"]> = new Set(["processing", "quiet", "stalled", "lost"]);
 /** Newest metrics that stand where a message would. */
 const METRICS = 3;
 
@@ -23,7 +21,6 @@ export class CardView {
   readonly #title: HTMLElement;
   readonly #stage: HTMLElement;
   readonly #track: HTMLElement;
-  readonly #fill: HTMLElement;
   readonly #percent: HTMLElement;
   readonly #word: HTMLElement;
   readonly #note: HTMLElement;
@@ -49,7 +46,7 @@ export class CardView {
     this.#title = make(doc, "title", name);
     this.#stage = make(doc, "stage", name);
     this.#track = make(doc, "track", row);
-    this.#fill = make(doc, "fill", this.#track);
+    make(doc, "fill", this.#track);
     this.#percent = make(doc, "percent", row);
     const line = make(doc, "line", row);
     const status = make(doc, "status", line);
@@ -85,7 +82,6 @@ export class CardView {
   draw(card: Card): void {
     setShape(this.#sign, card.shape);
     attribute(this.el, "data-tone", card.tone);
-    attribute(this.el, "data-ended", String(card.ended));
     this.#named(this.#title, card.title);
     this.#named(this.#stage, card.stage);
     attribute(this.#button, "aria-label", `Details of ${card.title}`);
@@ -113,21 +109,14 @@ export class CardView {
 
   #drawBar(card: Card): void {
     const { fraction } = card;
-    // A moving or hatched bar would look like work where there is merely nothing to show.
-    const unknown = fraction === null && AT_WORK.has(card.shape);
-    attribute(this.#track, "data-unknown", String(unknown));
-    attribute(this.#track, "data-moving", String(card.moving));
     attribute(this.#track, "aria-label", card.title);
     attribute(this.#track, "aria-valuenow", fraction === null ? null : String(Math.floor(fraction * 100 + 1e-9)));
     attribute(this.#track, "aria-valuetext", [card.percent, card.word, card.note].filter(Boolean).join(", "));
-    // A scale needs no layout, unlike a width: the browser moves the bar without looking at the page again.
-    const scale = `scaleX(${unknown ? 1 : (fraction ?? 0)})`;
-    const { style } = this.#fill;
-    if (style.transform === scale) return;
+    const moved = setTrack(this.#track, card);
+    if (moved === null) return;
     // Many small steps are smooth by themselves. To ease each would keep the browser drawing between them, too.
     const nowMs = performance.now();
-    style.transition = nowMs - this.#movedMs < EASE_MS ? "none" : "";
-    style.transform = scale;
+    moved.transition = nowMs - this.#movedMs < EASE_MS ? "none" : "";
     this.#movedMs = nowMs;
   }
 

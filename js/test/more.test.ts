@@ -5,7 +5,7 @@ import { Details } from "../src/more/details";
 import { readHistory, readStages } from "../src/more/extras";
 import { PartJobs } from "../src/more/family";
 import { sortParts } from "../src/more/parts";
-import { sparkPath } from "../src/more/spark";
+import { areaPath, sparkPath } from "../src/more/spark";
 import { poll } from "../src/poll";
 import { readWhole, type State } from "../src/protocol";
 import { completed, connect, FakeSocket, fakeWorld, leaveWorld, NOW_US, running } from "./fakeSocket";
@@ -120,6 +120,11 @@ test("malformed extras are missing, and the rest is shown", () => {
 test("a sparkline fills its box, and leaves out what was not known", () => {
   expect(sparkPath([0, 10, 20, 30], [0, null, 5, 10])).toBe("M1.5 22.5M79.5 12.0L118.5 1.5");
   expect(sparkPath([0, 1], [3, 3])).toBe("M1.5 12.0L118.5 12.0");
+});
+
+test("the area below a sparkline begins where the line does", () => {
+  expect(areaPath(sparkPath([0, 10, 20], [null, 0, 5]))).toBe("M60.0 22.5L118.5 1.5V24H60.0Z");
+  expect(areaPath(sparkPath([0, 10, 20], [1, null, 5]))).toBe("");
 });
 
 describe("parts", () => {

@@ -51,6 +51,15 @@ test("all pages are read, few rows are made, and what is in sight is followed", 
   expect(FakeSocket.last.commands("subscribe")[0]?.job_ids).toEqual(rows());
 });
 
+test("a row tells a job of unknown size from one that has not begun", async () => {
+  serve([running({ job_id: "a", progress: null }), running({ job_id: "b", seq: NOW_US - 1, progress: 0 })]);
+
+  const { table } = await shown();
+
+  const tracks = [...table.el.querySelectorAll<HTMLElement>("[data-job] .jobprogress-track")];
+  expect(tracks.map(({ dataset }) => dataset.unknown)).toEqual(["moving", undefined]);
+});
+
 test("what follows on the list of what is known is not read again", async () => {
   const jobs = many(450);
   const fetched = serve(jobs);

@@ -103,7 +103,7 @@ export class Details implements Panel {
         metrics.push([name, formatMetric(values.at(-1) ?? null), values]);
     const progress = series.get("progress") ?? [];
     if (progress.filter((value) => value !== null).length > 1)
-      metrics.push(["progress", formatPercent([...progress].reverse().find((value) => value !== null) ?? 0), progress]);
+      metrics.push(["progress", this.job.card().percent, progress]);
     this.#metrics.show(metrics.length > 0);
     this.#metricList.draw(metrics);
   }

@@ -1,7 +1,7 @@
 import { type Card, lastLine } from "../describe";
 import { attribute, make, put } from "../dom";
 import type { Job } from "../job";
-import { makeSign, setShape } from "../shapes";
+import { makeSign, setShape, setTrack } from "../shapes";
 import { cell, List, Section } from "./list";
 
 /** Parts that are listed before somebody asks for all. */
@@ -79,7 +79,7 @@ export class Parts {
     setShape(row.firstElementChild as SVGElement, card.shape);
     put(cell(row, 1), card.title);
     attribute(cell(row, 1), "title", card.title);
-    (cell(row, 2).firstElementChild as HTMLElement).style.transform = `scaleX(${card.fraction ?? 0})`;
+    setTrack(cell(row, 2), card);
     put(cell(row, 3), card.percent);
     const said = [card.word, card.note, lastLine(card.error) || when(card)];
     put(cell(row, 4), said.filter(Boolean).join(" · "));

@@ -26,7 +26,7 @@ export function sparkPath(t_s: readonly number[], values: Series): string {
 
 /** What lies below such a line, where it has no gaps. */
 export function areaPath(line: string): string {
-  return line === "" || line.lastIndexOf("M") > 0 ? "" : `${line}V${HEIGHT}H${EDGE}Z`;
+  return line === "" || line.lastIndexOf("M") > 0 ? "" : `${line}V${HEIGHT}H${line.slice(1, line.indexOf(" "))}Z`;
 }
 
 /** Make a sparkline; what it says is said beside it in numbers, so that it is hidden from screen readers. */

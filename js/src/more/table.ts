@@ -6,7 +6,7 @@ import { nextFrame } from "../frame";
 import type { Source } from "../job";
 import type { Panel } from "../lazy";
 import { type Filter, isObject, readWhole, STATUSES, type State } from "../protocol";
-import { makeSign, setShape } from "../shapes";
+import { makeSign, setShape, setTrack } from "../shapes";
 import { xsrfHeaders } from "../xsrf";
 import { cell } from "./list";
 import { COLUMNS, type Column, type Order, type Row, Rows } from "./rows";
@@ -248,8 +248,7 @@ export class Table implements Panel {
     const link = cell(row, 1).firstElementChild as HTMLElement;
     put(link, card.title);
     attribute(link, "title", `${card.title}\n${jobId}`);
-    const fill = cell(row, 2).firstElementChild?.firstElementChild as HTMLElement;
-    fill.style.transform = `scaleX(${card.fraction ?? 0})`;
+    setTrack(cell(row, 2).firstElementChild as HTMLElement, card);
     cell(row, 3).textContent = card.percent;
     cell(row, 4).textContent = elapsed_s === null ? "" : formatDuration(elapsed_s);
     cell(row, 5).textContent = left_s === null ? "" : formatDuration(left_s);
