@@ -20,7 +20,9 @@ const cssText = {
     build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { code } = await transform(await readFile(path, "utf8"), { loader: "css", minify: true });
       if (/[$^]/.test(code)) throw new Error(`${path} has a sign that stands for something else in the bundles.`);
-      return { contents: code.trim().replaceAll("jobprogress-", "$").replaceAll("var(--job-", "^"), loader: "text" };
+      // esbuild leaves the space before the value of a variable, which means nothing.
+      const short = code.trim().replaceAll(/(--[a-z-]+): /g, "$1:");
+      return { contents: short.replaceAll("jobprogress-", "$").replaceAll("var(--job-", "^"), loader: "text" };
     });
   },
 };

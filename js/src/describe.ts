@@ -74,7 +74,8 @@ export interface Parts {
 
 interface Words {
   readonly word: string;
-  readonly tone: Tone;
+  /** "off" where nothing is said. */
+  readonly tone?: Tone;
   readonly shape?: Shape;
   readonly note?: string;
 }
@@ -84,18 +85,18 @@ const QUIET_S = 60;
 const CLOCK_S = 60;
 
 export const STATUS_WORDS: Readonly<Record<Status, Words>> = {
-  queued: { word: "Queued", tone: "off" },
+  queued: { word: "Queued" },
   processing: { word: "Running", tone: "active" },
   completed: { word: "Completed", tone: "good" },
   failed: { word: "Failed", tone: "bad" },
-  cancelled: { word: "Cancelled", tone: "off" },
+  cancelled: { word: "Cancelled" },
 };
 
 const LINK_WORDS: Readonly<Record<Exclude<Link, "live" | "saved">, Words>> = {
-  waiting: { word: "Waiting for the job", tone: "off" },
-  connecting: { word: "Connecting", tone: "off" },
+  waiting: { word: "Waiting for the job" },
+  connecting: { word: "Connecting" },
   reconnecting: { word: "Reconnecting", tone: "warn" },
-  unreachable: { word: "Not connected", tone: "off" },
+  unreachable: { word: "Not connected" },
   unauthorized: { word: "Not signed in", tone: "warn" },
   forbidden: { word: "Not allowed", tone: "warn" },
   refused: { word: "Refused", tone: "warn" },
@@ -110,15 +111,15 @@ export function describe(jobId: string, known: Known | null, around: Around): Ca
   // A state that may be outdated is shown as of its time: a clock that ran on would claim to know.
   const clockUs = link === "live" ? around.nowUs : null;
   const silence_s = known?.atUs == null || clockUs === null ? null : Math.max(0, clockUs - known.atUs) / 1e6;
-  const words = wordsOf(known, around, clockUs, silence_s);
+  const { word, note = "", tone = "off", shape = shapeOf(known, link) } = wordsOf(known, around, clockUs, silence_s);
   const fraction = state?.status === "completed" ? 1 : (state?.progress ?? parts?.fraction ?? null);
   return {
     title: state?.title || jobId,
     stage: state?.stage && !isEcho(state, state.stage) ? state.stage : "",
-    word: words.word,
-    note: words.note ?? "",
-    shape: words.shape ?? shapeOf(known, link),
-    tone: words.tone,
+    word,
+    note,
+    shape,
+    tone,
     fraction,
     // Nobody has begun: a zero would be noise.
     percent: fraction === null || (fraction === 0 && state?.status === "queued") ? "" : formatPercent(fraction, locale),
@@ -127,7 +128,7 @@ export function describe(jobId: string, known: Known | null, around: Around): Ca
       ...(state
         ? ended
           ? endFacts(state, locale)
-          : facts(state, clockUs, words.tone === "active" ? silence_s : null, locale)
+          : facts(state, clockUs, tone === "active" ? silence_s : null, locale)
         : []),
     ],
     message: state ? messageOf(state) : "",
@@ -135,7 +136,7 @@ export function describe(jobId: string, known: Known | null, around: Around): Ca
     metrics: Object.entries(state?.metrics ?? {}).map(([name, value]) => [name, formatMetric(value, locale)] as const),
     host: state?.host ?? "",
     ended,
-    moving: words.tone === "active" && link === "live",
+    moving: tone === "active" && link === "live",
   };
 }
 
@@ -175,8 +176,8 @@ function wordsOf(known: Known | null, around: Around, clockUs: number | null, si
   const { status, heartbeat_s } = known.state;
   const words = STATUS_WORDS[status];
   if (isTerminal(status)) return words;
-  if (link === "saved") return { word: `${words.word} when saved`, tone: "off" };
-  if (link === "waiting") return { word: "Expired", tone: "off", shape: "expired", note: "the server forgot it" };
+  if (link === "saved") return { word: `${words.word} when saved` };
+  if (link === "waiting") return { word: "Expired", shape: "expired", note: "the server forgot it" };
   if (link !== "live") return { ...LINK_WORDS[link], note };
   const heard = silence_s === null ? "live" : liveness(status, silence_s, heartbeat_s);
   if (heard !== "live") {

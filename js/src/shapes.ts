@@ -26,7 +26,7 @@ const PATHS: Readonly<Record<Shape, string>> = {
 };
 
 /** What a job of unknown size looks like while it works, or should. */
-const AT_WORK: ReadonlySet<Shape> = new Set(["processing", "quiet", "stalled", "lost"]);
+const AT_WORK = /^(processing|quiet|stalled|lost)$/;
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -48,7 +48,7 @@ export function setShape(sign: SVGElement, shape: Shape): void {
 /** Draw in a track how far a job is. Answers the style of what has moved. */
 export function setTrack(track: HTMLElement, { fraction, shape, moving }: Card): CSSStyleDeclaration | null {
   // A moving or hatched bar would look like work where there is merely nothing to show.
-  const unknown = fraction === null && AT_WORK.has(shape);
+  const unknown = fraction === null && AT_WORK.test(shape);
   attribute(track, "data-unknown", unknown ? (moving ? "moving" : "") : null);
   const { style } = track.firstElementChild as HTMLElement;
   // A scale needs no layout, unlike a width: the browser moves the bar without looking at the page again.

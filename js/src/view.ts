@@ -49,12 +49,13 @@ export class CardView {
     make(doc, "fill", this.#track);
     this.#percent = make(doc, "percent", row);
     const line = make(doc, "line", row);
-    const status = make(doc, "status", line);
+    const words = make(doc, "words", line);
+    const status = make(doc, "status", words);
     this.#word = make(doc, "word", status, "span");
     this.#note = make(doc, "note", status, "span");
-    this.#facts = make(doc, "facts", line);
-    this.#error = make(doc, "error", line);
-    this.#message = make(doc, "message", line);
+    this.#error = make(doc, "error", words);
+    this.#message = make(doc, "message", words);
+    this.#facts = make(doc, "facts", words);
     this.#host = make(doc, "host", line);
     this.#button = make(doc, "open", row, "button");
     this.panel = make(doc, "panel", this.el);

@@ -92,7 +92,7 @@ test("facts come and go, and an end says no percentage", () => {
   expect(part("fill")?.style.transform).toBe("scaleX(1)");
 
   view.draw({ ...card, facts: ["1 row", "2 rows", "3 rows"] });
-  expect(part("line")?.textContent).toBe("Running1 row2 rows3 rowsfallinggpu-3");
+  expect(part("line")?.textContent).toBe("Runningfalling1 row2 rows3 rowsgpu-3");
 });
 
 test("every shape is drawn by a path of its own", () => {

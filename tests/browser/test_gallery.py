@@ -87,6 +87,46 @@ async def test_nothing_sticks_out(page: Page, width: int, direction: str) -> Non
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+GAPS = """() => [...document.querySelectorAll("[data-name]")].flatMap((card) => {
+  const said = [...card.querySelectorAll(".jobprogress-message, .jobprogress-error")].filter((el) => el.clientWidth > 0);
+  if (!said.some((el) => el.scrollWidth > el.clientWidth)) return [];
+  const { top } = card.querySelector(".jobprogress-status").getBoundingClientRect();
+  const row = [...card.querySelectorAll(".jobprogress-status, .jobprogress-fact"), ...said]
+    .map((el) => el.getBoundingClientRect())
+    .filter((box) => box.width > 0 && Math.abs(box.top - top) < 2)
+    .sort((a, b) => a.left - b.left);
+  return [Math.max(...row.slice(1).map((box, index) => Math.round(box.left - row[index].right)))];
+})"""
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+async def test_no_text_is_cut_where_there_is_room_beside_it(page: Page, direction: str) -> None:
+    await page.set_viewport_size({"width": 792, "height": HEIGHT})
+    await page.evaluate("dir => { document.documentElement.dir = dir }", direction)
+
+    gaps: list[int] = await page.evaluate(GAPS)
+
+    assert gaps == [14] * len(gaps)
+    assert gaps
+
+
+async def test_what_is_said_begins_beside_the_status_in_a_page_from_right_to_left(page: Page) -> None:
+    await page.set_viewport_size({"width": 792, "height": HEIGHT})
+    await page.evaluate("document.documentElement.dir = 'rtl'")
+
+    ends: list[float] = await page.evaluate(
+        """() => [...document.querySelectorAll("[data-name] .jobprogress-message")].filter((el) => el.firstChild)
+          .map((el) => {
+            const range = document.createRange();
+            range.selectNodeContents(el);
+            return el.getBoundingClientRect().right - range.getBoundingClientRect().right;
+          })"""
+    )
+
+    assert len(ends) > 10
+    assert max(ends) < 1
+
+
 async def test_all_can_be_reached_and_worked_by_keyboard(page: Page) -> None:
     first = page.locator(".jobprogress-open").nth(21)
     await first.focus()
