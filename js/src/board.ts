@@ -28,6 +28,7 @@ export class Board {
   readonly #dirty = new Set<string>();
   #table: Panel | null = null;
   #shown = false;
+  #order = "";
 
   /** `changed` is called after every change of a state, also where the page is hidden and nothing is drawn. */
   constructor(
@@ -43,6 +44,9 @@ export class Board {
 
   /** Show these jobs in this order. Those that are here already go on; `states` are what was saved of them. */
   show(jobIds: readonly string[], states: States, table: Filter | null = null): void {
+    // A card that is taken out and put back is not drawn for a frame, and loses the focus.
+    const moved = `${jobIds}` !== this.#order;
+    this.#order = `${jobIds}`;
     for (const [jobId, entry] of this.#jobs) {
       if (jobIds.includes(jobId)) continue;
       end(entry);
@@ -52,7 +56,7 @@ export class Board {
       const { job, view } = this.#jobs.get(jobId) ?? this.#add(jobId);
       const saved = states[jobId];
       if (saved) job.restore(saved);
-      this.el.append(view.el);
+      if (moved) this.el.append(view.el);
       job.start();
     }
     if (table !== null) void this.#showTable(table);

@@ -28,6 +28,24 @@ test("cards stand in the order of their ids, and running ones go on when the lis
   expect(FakeSocket.last.commands("subscribe").at(-1)).toMatchObject({ job_ids: ["job-3"] });
 });
 
+test("a list that is shown again leaves the cards and the focus where they are", async () => {
+  const board = shown();
+  board.show(["job-1", "job-2"], {});
+  FakeSocket.last.accept();
+  const button = board.el.querySelectorAll("button")[1];
+  button?.focus();
+  const moved = vi.fn();
+  const watching = new MutationObserver(moved);
+  watching.observe(board.el, { childList: true });
+
+  board.show(["job-1", "job-2"], { "job-2": completed({ job_id: "job-2" }) });
+  await vi.advanceTimersByTimeAsync(20);
+
+  expect(document.activeElement).toBe(button);
+  expect(moved).not.toHaveBeenCalled();
+  watching.disconnect();
+});
+
 test("many states between two frames are drawn once, the newest of them", () => {
   const board = shown();
   board.show(["job-1"], {});

@@ -66,7 +66,7 @@ async def test_the_end_is_frozen_into_the_saved_notebook(
 
 
 @pytest.mark.parametrize("app", ["lab"], indirect=True)
-async def test_the_end_is_frozen_after_a_reload_and_without_the_kernel(
+async def test_the_end_is_frozen_after_a_reload_and_without_the_kernel_and_so_is_that_of_the_next_run(
     server: Server, make_file: Callable[[Server], NotebookFile], open_page: OpenPage, job_id: str
 ) -> None:
     file = make_file(server)
@@ -90,3 +90,17 @@ async def test_the_end_is_frozen_after_a_reload_and_without_the_kernel(
     assert bundle[MIME_TYPE]["states"][job_id]["error"] == "out of steps"
     assert "out of steps" in "".join(bundle["text/html"])
     assert "Failed" in "".join(bundle["text/plain"])
+
+    # It runs again, beside an output that holds its end.
+    await notebook.reload()
+    await notebook.bar(job_id).says("Failed")
+    async with remote_job(job_id, kernel.environ) as job:
+        await notebook.bar(job_id).says("Running")
+        await job.call("report", n=30)
+        await notebook.bar(job_id).shows(30)
+        await job.call("complete")
+        await notebook.bar(job_id).says("Completed")
+    await notebook.save()
+    (bundle,) = file.bundles()
+    assert bundle[MIME_TYPE]["states"][job_id]["status"] == "completed"
+    assert "Completed" in "".join(bundle["text/plain"])
