@@ -45,6 +45,7 @@ PICTURES: Final = [
     Picture("details-240", DETAILS, 240),
     Picture("parts-dark", PARTS, 760, "dark"),
     Picture("table-light", TABLE, 960),
+    Picture("table-240", TABLE, 240),
     Picture("table-forced-colors", TABLE, 760, "dark", forced="active"),
 ]
 

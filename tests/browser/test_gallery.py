@@ -88,7 +88,7 @@ async def test_nothing_sticks_out(page: Page, width: int, direction: str) -> Non
 
 
 GAPS = """() => [...document.querySelectorAll("[data-name]")].flatMap((card) => {
-  const said = [...card.querySelectorAll(".jobprogress-message, .jobprogress-error")].filter((el) => el.clientWidth > 0);
+  const said = [...card.querySelectorAll(".jobprogress-message, .jobprogress-error")].filter((el) => el.clientWidth);
   if (!said.some((el) => el.scrollWidth > el.clientWidth)) return [];
   const { top } = card.querySelector(".jobprogress-status").getBoundingClientRect();
   const row = [...card.querySelectorAll(".jobprogress-status, .jobprogress-fact"), ...said]
@@ -125,6 +125,18 @@ async def test_what_is_said_begins_beside_the_status_in_a_page_from_right_to_lef
 
     assert len(ends) > 10
     assert max(ends) < 1
+
+
+async def test_a_narrow_table_has_room_for_the_names_of_jobs(page: Page) -> None:
+    await page.set_viewport_size({"width": 272, "height": HEIGHT})
+    row = page.locator(".jobprogress-table [data-job]").first
+
+    name: dict[str, float] = await row.locator(".jobprogress-td").first.evaluate("el => el.getBoundingClientRect()")
+
+    assert name["width"] > 120
+    # The word is there for machines; its cell shows the sign alone.
+    assert await row.locator(".jobprogress-name").inner_text() == "Running"
+    assert await row.locator(".jobprogress-word").evaluate("el => el.getBoundingClientRect().width") == 12
 
 
 async def test_all_can_be_reached_and_worked_by_keyboard(page: Page) -> None:
