@@ -97,8 +97,7 @@ export class CardView {
     // What had ended before it was first drawn is no news, and a notebook may hold many of them.
     if (this.#ended === false && card.ended) {
       this.#live.textContent = [card.title, card.word, ...card.facts].join(" ");
-    } else if (!card.ended) put(this.#live, "");
-    this.#live.hidden = false;
+    } else if (!card.ended) this.#live.textContent = "";
     this.#ended = card.ended;
   }
 
