@@ -19,6 +19,9 @@ function number(value: number, locale: string | undefined, options: Intl.NumberF
   return format.format(value);
 }
 
+/** Always so many decimals: a number that loses one now and then moves its neighbours. */
+const exactly = (digits: number) => ({ minimumFractionDigits: digits, maximumFractionDigits: digits });
+
 /** `0:07`, `12:34`, `3:04:05`, `2d 03:04`. Seconds are cut, never rounded up. */
 export function formatDuration(seconds: number, locale?: string): string {
   const whole = Math.max(0, Math.floor(seconds));
@@ -53,7 +56,7 @@ export function formatClock(nowUs: number, left_s: number, locale?: string): str
 /** How long something took: with a decimal below ten seconds, where `0:00` would say nothing. */
 export function formatTotal(seconds: number, locale?: string): string {
   if (seconds >= 10) return formatDuration(seconds, locale);
-  return `${number(seconds, locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} s`;
+  return `${number(seconds, locale, exactly(1))} s`;
 }
 
 /** A fraction as a whole percentage, cut: 100 % is said only when it is reached. */
@@ -69,11 +72,10 @@ function isBytes(unit: string | undefined): boolean {
 function formatBytes(value: number, locale: string | undefined): string {
   const scaled = BYTE_UNITS.findIndex((_, power) => Math.abs(value) < 1000 ** (power + 1));
   const power = scaled === -1 ? BYTE_UNITS.length - 1 : scaled;
-  const digits = { maximumFractionDigits: power === 0 ? 0 : 1 };
-  return `${number(value / 1000 ** power, locale, digits)} ${BYTE_UNITS[power]}`;
+  return `${number(value / 1000 ** power, locale, exactly(power === 0 ? 0 : 1))} ${BYTE_UNITS[power]}`;
 }
 
-/** `420 / 1,000 batches`, `1.2 MB / 3.4 GB`, `420 batches` without a total. */
+/** `420 / 1,000 batches`, `1.2 MB / 3.0 GB`, `420 batches` without a total. */
 export function formatCount(n: number, total: number | undefined, unit: string | undefined, locale?: string): string {
   const bytes = isBytes(unit);
   const one = (value: number) =>
@@ -91,7 +93,7 @@ export function formatRate(rate_per_s: number, unit: string | undefined, locale?
       : rate_per_s * MINUTE_S >= 1
         ? [rate_per_s * MINUTE_S, "min"]
         : [rate_per_s * HOUR_S, "h"];
-  const shown = number(value, locale, value >= 100 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 });
+  const shown = number(value, locale, exactly(value >= 100 ? 0 : value >= 10 ? 1 : 2));
   return `${shown} ${unit ? `${unit}/${per}` : `/ ${per}`}`;
 }
 

@@ -16,17 +16,32 @@ test("counts take the locale, the unit and the scale of bytes", () => {
   expect(formatCount(420, 1000, "batches", "en")).toBe("420 / 1,000 batches");
   expect(formatCount(420, undefined, "batches", "en")).toBe("420 batches");
   expect(formatCount(420, 0, undefined, "en")).toBe("420");
-  expect(formatCount(1234567, 2e9, "B", "en")).toBe("1.2 MB / 2 GB");
+  expect(formatCount(1234567, 2e9, "B", "en")).toBe("1.2 MB / 2.0 GB");
   expect(formatCount(999, undefined, "bytes", "en")).toBe("999 B");
-  expect(formatCount(5e18, undefined, "B", "en")).toBe("5,000 PB");
+  expect(formatCount(5e18, undefined, "B", "en")).toBe("5,000.0 PB");
+});
+
+test("rates keep their number of digits, whatever they are", () => {
+  const rates = [1.999, 2, 9.5, 17.94, 18, 99.4, 100, 101.5].map((rate) => formatRate(rate, "x", "en"));
+
+  expect(rates.map((rate) => rate.replace("x/s", "").trim())).toEqual([
+    "2.00",
+    "2.00",
+    "9.50",
+    "17.9",
+    "18.0",
+    "99.4",
+    "100",
+    "102",
+  ]);
 });
 
 test("rates choose the unit of time in which they are readable", () => {
   expect(formatRate(5.254, "batches", "en")).toBe("5.25 batches/s");
   expect(formatRate(12345.6, "rows", "en")).toBe("12,346 rows/s");
-  expect(formatRate(0.5, "batches", "en")).toBe("30 batches/min");
-  expect(formatRate(0.001, "batches", "en")).toBe("3.6 batches/h");
-  expect(formatRate(2, undefined, "en")).toBe("2 / s");
+  expect(formatRate(0.5, "batches", "en")).toBe("30.0 batches/min");
+  expect(formatRate(0.001, "batches", "en")).toBe("3.60 batches/h");
+  expect(formatRate(2, undefined, "en")).toBe("2.00 / s");
   expect(formatRate(4.2e6, "B", "en")).toBe("4.2 MB/s");
 });
 

@@ -42,7 +42,7 @@ def size(n_bytes: float) -> str:
     power = 0
     while abs(n_bytes) >= 1000 and power < len(_BYTE_UNITS) - 1:
         n_bytes, power = n_bytes / 1000, power + 1
-    return f"{amount(n_bytes)} {_BYTE_UNITS[power]}"
+    return f"{n_bytes:,.1f} {_BYTE_UNITS[power]}" if power else f"{n_bytes:.0f} B"
 
 
 def amount(value: float) -> str:

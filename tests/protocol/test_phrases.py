@@ -25,9 +25,9 @@ def test_counts_have_what_is_known_and_group_their_digits() -> None:
     assert (count(3, 10, "files"), count(3.5, None, None)) == ("3 / 10 files", "3.5")
     assert (count(1234567, 2e7, "rows"), count(1000, 1000, "rows")) == ("1,234,567 / 20,000,000 rows", "1,000 rows")
     assert (count(1234567, 2e9, "B"), count(999, None, "bytes"), count(5e18, 0, "B")) == (
-        "1.2 MB / 2 GB",
+        "1.2 MB / 2.0 GB",
         "999 B",
-        "5,000 PB",
+        "5,000.0 PB",
     )
 
 
