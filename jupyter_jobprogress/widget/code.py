@@ -13,6 +13,7 @@ import anywidget
 import traitlets
 
 from jupyter_jobprogress.errors import BundleMissingError
+from jupyter_jobprogress.widget import output
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
 
@@ -43,9 +44,13 @@ _code: Code | None = None
 
 
 def model_id() -> str:
-    """Return the id of this kernel's model, which is made when the first bar is, and again after ``close_all``."""
+    """Return the id of this kernel's model, which is made when the first bar is, and again after ``close_all``.
+
+    In marimo each bar has one of its own: the sessions of an app share a process, and a model is known only to the page
+    for which it was made.
+    """
     global _code
-    if _code is None or _code.comm is None:
+    if _code is None or _code.comm is None or output.in_marimo():
         names = ("bar", "live", "more")
         _code = Code(**{name: bundle(f"{name}.js").read_text(encoding="utf-8") for name in names})
     found = _code.model_id

@@ -18,10 +18,15 @@ def in_voila() -> bool:
     return os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
 
 
+def in_marimo() -> bool:
+    """Whether a cell of marimo runs here."""
+    marimo = sys.modules.get("marimo")
+    return marimo is not None and bool(marimo.running_in_notebook())
+
+
 def in_dashboard() -> bool:
     """Whether the bars of this kernel stay live after the end, since no file keeps them: in Voilà and marimo."""
-    marimo = sys.modules.get("marimo")
-    return in_voila() or (marimo is not None and bool(marimo.running_in_notebook()))
+    return in_voila() or in_marimo()
 
 
 def in_jupyter() -> bool:

@@ -72,6 +72,14 @@ async def test_marimo(browser: Browser, redis_server: RedisServer, tmp_path: Pat
     environment = lab_environment(tmp_path, REDIS_URL=redis_server.url)
     async with marimo(SHOW.format(job_id=job_id), tmp_path, environment) as url, await browser.new_page() as page:
         await follow(page, url, job_id, environment, "this page has no Jupyter server")
+        # Somebody else opens the app. Both have the same process.
+        async with await browser.new_page() as second:
+            await second.goto(url, timeout=LOAD_MS)
+            await bar(second, job_id).says("Failed", within_ms=LOAD_MS)
+            async with remote_job(job_id, environment) as job:
+                await job.call("report", n=30)
+                for shown in (page, second):
+                    await bar(shown, job_id).shows(30)
 
 
 BUSY_CELL = """
