@@ -61,7 +61,7 @@ async def test_a_job_elsewhere_moves_four_times_a_second_while_the_kernel_is_bus
         await job.call("complete", result={"answer": 42})
         # The output is now what the file will show.
         output = shown.page.locator("section", has_text=job_id)
-        await expect(output.locator("progress")).to_have_count(1)
+        await expect(output.locator("strong")).to_have_text(job_id)
         await expect(output).to_contain_text("Completed")
         await expect(output.locator(".jobprogress-card")).to_have_count(0)
 
@@ -85,7 +85,7 @@ async def test_a_job_of_the_busy_kernel_moves_and_is_live_again_after_a_reload(
     await bar(shown, job_id).shows(90)
     await shown.run("job.cancel()")
     await expect(shown.page.locator("section", has_text=job_id)).to_contain_text("Cancelled")
-    await expect(shown.page.locator("section progress")).not_to_have_count(0)
+    await expect(shown.page.locator("section strong", has_text=job_id)).to_have_count(1)
 
 
 HOSTILE_JOBS = """
