@@ -42,7 +42,7 @@ def test_a_job_shows_its_bar_in_the_cell_that_starts_it(kernel: Kernel) -> None:
 
     (shown,) = [output for output in outputs if output["type"] == "display_data"]
     # Its first state may have come back before it is drawn.
-    assert shown["data"]["text/plain"] in ("shown: Waiting for the job", "Shown: Running · 0% · 0/2")
+    assert shown["data"]["text/plain"] in ("shown: Waiting for the job", "Shown: Running · 0% · 0 / 2")
     assert "application/vnd.jupyter.widget-view+json" in shown["data"]
     # The store is in the kernel, where no renderer of a page could ask it.
     assert MIME_TYPE not in shown["data"]
