@@ -12,6 +12,10 @@ SMOOTHING_STEPS = 8.0
 """The time constant spans this many of the intervals at which work gets done, where those are long: epochs, batches
 that are counted as one, a quick loop that is evaluated now and then. With fewer the estimate would follow each."""
 
+LEAST_S = 0.1
+"""Shortest time of which a rate is told: one large step right at the start would be hundreds of millions a second, until
+the next one."""
+
 
 class Estimator:
     """The mean rate of the recent past, which is as long as the rhythm of the work asks for.
@@ -24,6 +28,7 @@ class Estimator:
 
     def __init__(self, *, now_s: float, n: float = 0.0) -> None:
         self._now_s = self._last_s = now_s
+        self._told_from_s = now_s + LEAST_S
         self._n = n
         # Work, time, and squares of the intervals, each with what is old weighing less.
         self._work = self._time_s = self._intervals_s2 = 0.0
@@ -46,7 +51,7 @@ class Estimator:
     @property
     def rate_per_s(self) -> float | None:
         """Work per second, or None before anything was done. Silence that is longer than usual lowers it."""
-        if self._work <= 0:
+        if self._work <= 0 or self._now_s < self._told_from_s:
             return None
         pending_s = self._now_s - self._last_s
         silence_s = max(0.0, pending_s - self._interval_s(0.0))

@@ -24,6 +24,17 @@ def test_nothing_is_said_before_anything_was_done() -> None:
     assert estimator.rate_per_s is None
 
 
+def test_nothing_is_said_of_a_moment() -> None:
+    estimator = Estimator(now_s=100.0)
+    estimator.sample(now_s=100.002, n=1_500_000)
+    assert estimator.rate_per_s is None
+
+    estimator.sample(now_s=110.0, n=1_500_000)
+
+    assert estimator.rate_per_s is not None
+    assert estimator.rate_per_s < 300_000
+
+
 def test_a_constant_speed_is_told_as_it_is() -> None:
     estimator = Estimator(now_s=0.0, n=50)
 
