@@ -111,7 +111,9 @@ def check_url(url: str, name: str = "the store URL") -> str:
             "embedded store",
         )
     if mask_url(url) == _UNREADABLE:
-        raise SettingsError(name, _UNREADABLE, "like http://host:8084/ or redis://host:6379")
+        raise SettingsError(
+            name, _UNREADABLE, "like http://host:8084/, redis://host:6379 or redis+sentinel://host:26379/service"
+        )
     return url
 
 

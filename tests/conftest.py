@@ -25,9 +25,9 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # What one process runs where several share the work: the tests of a file, and all around the one Hub.
+    around_the_hub = {item.path for item in items if "hub" in getattr(item, "fixturenames", ())}
     for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name == "hub" else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("hub" if item.path in around_the_hub else str(item.path)))
 
 
 def _redis_binary() -> str:

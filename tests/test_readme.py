@@ -115,4 +115,4 @@ def test_without_jupyter(tmp_path: Path, environment: dict[str, str]) -> None:
 
     assert printed.splitlines()[-1].startswith("nightly  completed")
     assert re.search(r"^train\.py-\S+ +completed", listed, re.MULTILINE)
-    assert re.search(r"^train\.py-\S+\.train-2 +completed +100 %$", listed, re.MULTILINE), listed
+    assert re.search(r"^train\.py-\S+\.train-2 +completed +100 %  Fit$", listed, re.MULTILINE), listed

@@ -62,8 +62,9 @@ def path_without_node(folder: Path) -> str:
 
 
 def clean_environment(path: str, **more: str) -> dict[str, str]:
-    """Return an environment with a PATH, a HOME and what pip needs to reach its index."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_", "npm_"))}
+    """Return an environment with a PATH, a HOME and what pip and npm need to reach their registries."""
+    needed = ("PIP_", "SSL_", "REQUESTS_", "npm_", "NODE_EXTRA_")
+    kept = {name: value for name, value in os.environ.items() if name.startswith(needed)}
     return kept | {"PATH": path, "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"} | more
 
 
