@@ -70,7 +70,7 @@ def mask_url(url: str) -> str:
         parts = urlsplit(url)
         if not parts.scheme:
             return "(a URL without a scheme)"
-        if parts.scheme in REDIS_SCHEMES and "+" in parts.scheme:
+        if _names_hosts(parts.scheme):
             return _mask_hosts(parts)
         host, port = parts.hostname or "", parts.port
     except ValueError:
@@ -78,6 +78,11 @@ def mask_url(url: str) -> str:
     if ":" in host:
         host = f"[{host}]"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def _names_hosts(scheme: str) -> bool:
+    """Whether a URL may name several hosts."""
+    return scheme in REDIS_SCHEMES and "+" in scheme
 
 
 def _mask_hosts(parts: SplitResult) -> str:
@@ -110,10 +115,9 @@ def check_url(url: str, name: str = "the store URL") -> str:
             "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, http:// or https://, or empty for the "
             "embedded store",
         )
-    if mask_url(url) == _UNREADABLE:
-        raise SettingsError(
-            name, _UNREADABLE, "like http://host:8084/, redis://host:6379 or redis+sentinel://host:26379/service"
-        )
+    # Of several hosts the store itself says what is wrong; urllib of Python 3.11.2 does not take two in brackets.
+    if not _names_hosts(scheme) and mask_url(url) == _UNREADABLE:
+        raise SettingsError(name, _UNREADABLE, "like http://host:8084/ or redis://host:6379")
     return url
 
 

@@ -13,8 +13,8 @@ SMOOTHING_STEPS = 8.0
 that are counted as one, a quick loop that is evaluated now and then. With fewer the estimate would follow each."""
 
 LEAST_S = 0.1
-"""Shortest time of which a rate is told: one large step right at the start would be hundreds of millions a second, until
-the next one."""
+"""Shortest time of which a rate is told: one large step right at the start would be hundreds of millions a second,
+until the next one."""
 
 
 class Estimator:
