@@ -147,12 +147,13 @@ class Wire(Outlet):
         if self._held is not None:
             self._held.append(frames)
             return True
-        if self._late is None and stream.writing():
-            # What is written is Tornado's own, a pong. That tries again, and may find room this time: then nobody would
-            # ever be told that the stream is free.
-            self._follow(b"")
         if stream.writing():
-            return False
+            if self._late is None:
+                # What is written is Tornado's own, a pong. That tries again, and may find room this time: then nobody
+                # would ever be told that the stream is free.
+                self._follow(b"")
+            if stream.writing():
+                return False
         if self._socket is None:
             if self._open:
                 self._follow(frames)
