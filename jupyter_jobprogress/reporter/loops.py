@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Sized
 from itertools import chain, islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
@@ -166,48 +166,81 @@ class _Telling:
 
 
 class _Counting:
-    """Counts by itself: 25 ns an item, of which the generator alone takes half."""
+    """Counts by itself: 20 ns an item, and a generator takes as much again.
 
-    __slots__ = ("_interrupted", "done")
+    The count is a variable that functions share, since an attribute of an object takes longer. So is what is added to
+    it: None means that somebody asks for a look, and costs no question where nobody does.
+    """
+
+    __slots__ = ("_read", "interrupt")
 
     def __init__(self) -> None:
-        self.done = 0
-        self._interrupted = False
+        self._read: Callable[[], int] = int
+        self.interrupt: Callable[[], None] = _nothing
 
-    def interrupt(self) -> None:
-        self._interrupted = True
+    @property
+    def done(self) -> int:
+        return self._read()
 
     def release(self) -> None:
         """Hold nothing: the generator has the iterator, and its count is harmless."""
 
     def items(self, iterator: Iterator[_T], job: Looping) -> Generator[_T]:
         n = 0
-        try:
-            for item in iterator:
-                yield item
-                n += 1
-                self.done = n
-                if self._interrupted:
-                    self._interrupted = False
-                    job._check()
-        except GeneratorExit:
-            raise
-        except BaseException as exc:
-            job._end_by(exc)
-            raise
-        job.complete()
+        one: int | None = 1
 
-    async def async_items(self, iterator: AsyncIterator[_T], job: Looping) -> AsyncGenerator[_T]:
-        try:
-            async for item in iterator:
-                yield item
-                self.done += 1
-                if self._interrupted:
-                    self._interrupted = False
-                    job._check()
-        except GeneratorExit:
-            raise
-        except BaseException as exc:
-            job._end_by(exc)
-            raise
-        job.complete()
+        def interrupt() -> None:
+            nonlocal one
+            one = None
+
+        def loop() -> Generator[_T]:
+            nonlocal n, one
+            try:
+                for item in iterator:
+                    yield item
+                    try:
+                        n += one  # type: ignore[operator]
+                    except TypeError:
+                        one = 1
+                        n += 1
+                        job._check()
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                job._end_by(exc)
+                raise
+            job.complete()
+
+        self._read, self.interrupt = lambda: n, interrupt
+        return loop()
+
+    def async_items(self, iterator: AsyncIterator[_T], job: Looping) -> AsyncGenerator[_T]:
+        n = 0
+        interrupted = False
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+
+        async def loop() -> AsyncGenerator[_T]:
+            nonlocal n, interrupted
+            try:
+                async for item in iterator:
+                    yield item
+                    n += 1
+                    if interrupted:
+                        interrupted = False
+                        job._check()
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                job._end_by(exc)
+                raise
+            job.complete()
+
+        self._read, self.interrupt = lambda: n, interrupt
+        return loop()
+
+
+def _nothing() -> None:
+    """Interrupt a loop that has not begun."""
