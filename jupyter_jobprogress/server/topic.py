@@ -17,10 +17,10 @@ from jupyter_jobprogress.server.frames import text_frame
 from jupyter_jobprogress.server.mailbox import Source
 from jupyter_jobprogress.server.metrics import Counts
 
-DUTY: Final = 2.0
+DUTY: Final = 3.0
 """A group rests this many times as long as its last round took, while updates keep coming."""
 
-REST_MOST_S: Final = 0.016
+REST_MOST_S: Final = 0.020
 """Longest rest between two rounds of a group that gets every update."""
 
 REST_LEAST_S: Final = 0.001
