@@ -141,6 +141,16 @@ class Wire(Outlet):
             self._protocol.on_connection_close()
             if not reading.cancelled() and not isinstance(error, ValueError):
                 _log.error("Reading from a viewer failed", exc_info=error)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers back, since nobody speaks any more.
+
+        A socket would else wait for the garbage collector with all that it had, and a client who comes and goes would
+        have that run often: each time for 3 ms in a Jupyter server, which all others wait for.
+        """
+        self._reading = self.session = None
+        self._protocol = cast("Protocol", None)
 
     def send(self, frames: bytes) -> bool:
         stream = self._stream

@@ -52,6 +52,11 @@ async def come_and_go(service: Service, url: str, **options: Any) -> None:
     await eventually(gone, within_s=30)
 
 
+def sessions() -> int:
+    """Count sessions, garbage included."""
+    return sum(issubclass(type(one), Session) for one in gc.get_objects())
+
+
 async def settles(before: Counter[str]) -> Counter[str]:
     """Return what is there beyond what was, once that is nothing, or after a while."""
 
@@ -83,6 +88,25 @@ async def test_in_a_jupyter_server(service: Service, jp_base_url: str, jp_http_p
     before = alive()
     await come_and_go(service, url, additional_headers=jp_auth_header)
     assert not await settles(before)
+
+
+async def test_a_session_goes_without_the_garbage_collector(tmp_path: Path) -> None:
+    headers = {"Authorization": f"token {TOKEN}"}
+    async with mounted(tmp_path) as server:
+        await server.service.store.publish(make_state())
+        url = f"{server.url.replace('http', 'ws', 1)}ws/jobs/job-1"
+        gc.collect()
+        before = sessions()
+        gc.disable()
+        try:
+            await come_and_go(server.service, url, additional_headers=headers)
+
+            async def gone() -> bool:
+                return sessions() <= before
+
+            await eventually(gone, within_s=30)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.usefixtures("jp_ws_fetch")  # which starts it
