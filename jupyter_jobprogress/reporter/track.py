@@ -28,7 +28,7 @@ class track(Generic[_T]):
 
     An asynchronous iterable is iterated with ``async for``. Keywords are those of ``Job``. ``total`` is the length of
     ``iterable`` unless given. The cost of an item: a few nanoseconds for lists, tuples, ranges, strings, dicts, sets
-    and arrays of NumPy, whose iterators tell their position; some 25 for everything else.
+    and arrays of NumPy, whose iterators tell their position; some 30 for everything else.
     """
 
     def __init__(
