@@ -106,7 +106,7 @@ export const STATES: readonly Shown[] = [
   shown("not connected", {}, { link: "unreachable" }),
   shown("not signed in", {}, { link: "unauthorized" }),
   shown("not allowed", null, { link: "forbidden" }),
-  shown("refused", null, { link: "refused", reason: "at most 256 jobs on one socket" }),
+  shown("refused", null, { link: "refused", reason: "at most 1,024 jobs on one socket" }),
   shown("store unavailable", {}, { link: "store_down" }),
 ];
 
