@@ -80,6 +80,17 @@ test("a title that the page has changed meanwhile stays", () => {
   expect(document.title).toBe("Other notebook");
 });
 
+test("where only a service worker may notify, the title and the icon tell it", () => {
+  shown.mockImplementationOnce(() => {
+    throw new TypeError("Illegal constructor");
+  });
+
+  tell(document, "job-1", card({ title: "Train" }));
+
+  expect(document.title).toBe("Completed: Train");
+  expect(icon()).toContain("#2e7d32");
+});
+
 test("somebody who looks is told by the bar alone", () => {
   look("visible");
 

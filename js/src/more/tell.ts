@@ -29,7 +29,11 @@ export function tell(doc: Document, jobId: string, { title, word, facts, tone }:
   // Seen where the page is installed as an application.
   if ("setAppBadge" in navigator) navigator.setAppBadge(ends).catch(() => {});
   if (typeof Notification === "undefined" || Notification.permission !== "granted") return;
-  new Notification(`${title}: ${word}`, { body: facts.join(" · "), silent: true, tag: jobId });
+  try {
+    new Notification(`${title}: ${word}`, { body: facts.join(" · "), silent: true, tag: jobId });
+  } catch {
+    // Chrome on Android lets only service workers notify, and says so by a TypeError. The tab tells it.
+  }
 }
 
 function begin(doc: Document): HTMLLinkElement {
