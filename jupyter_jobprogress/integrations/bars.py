@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import os
-import signal
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Mapping
@@ -124,7 +122,6 @@ class Reporting:
             parent_id=plan.parent_id,
             url=plan.url,
             display=False,
-            handle_sigterm=_ended_by_its_pool(),
         )
         looking = Looking(self, job, plan, base)
         job._loop = looking  # type: ignore[assignment]
@@ -287,22 +284,6 @@ def script_job() -> tuple[str, int]:
         return check_job_id(job_id) if job_id else "", int(pid or _pid)
     except ValueError:  # somebody else set it; a bar is not worth an error
         return "", _pid
-
-
-def _ended_by_its_pool() -> bool:
-    """Whether ``multiprocessing`` started this process for a script, in whose main thread this is.
-
-    A pool sends SIGTERM to its processes when it has their results, which is before the last words of their bars are
-    delivered. A forked process has inherited the handler of the script's.
-    """
-    module = sys.modules.get("multiprocessing.process")
-    return (
-        bool(script_job()[0])
-        and module is not None
-        and module.parent_process() is not None
-        and threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
 
 
 def _place() -> str:

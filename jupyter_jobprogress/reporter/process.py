@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import os
@@ -20,6 +21,9 @@ from jupyter_jobprogress.store import prepare
 
 EXIT_BUDGET_S: Final = 2.0
 """Longest that the exit of a process is held up by its last states."""
+
+STUCK_S: Final = 0.5
+"""How long after that a process of a pool has to end by SIGTERM, before its sender's thread ends it."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ _leaving: list[Sender] = []
 _inherited: list[dict[Settings, Sender]] = []
 _exit_arranged = False
 _before_sigterm: Callable[[int, FrameType | None], object] | int | None = None
+_wakeup: int | None = None
+"""The end of a pipe that Python writes the numbers of signals to, for the sender's thread."""
 
 
 def sender_for(settings: Settings) -> Sender:
@@ -58,7 +64,7 @@ def sender_for(settings: Settings) -> Sender:
         sender = _senders.get(settings)
         if sender is None:
             sender = _senders[settings] = Sender(settings)
-            _arrange_exit()
+            _arrange_exit(sender)
         return sender
 
 
@@ -66,7 +72,7 @@ def install(sender: Sender) -> None:
     """Use this sender for its settings, so that jobs report to a store of one's own."""
     with _lock:
         _senders[sender.settings] = sender
-        _arrange_exit()
+        _arrange_exit(sender)
 
 
 def remember(job: OpenJob) -> None:
@@ -93,7 +99,7 @@ def cut_off() -> bool:
     return bool(_inherited)
 
 
-def _arrange_exit() -> None:
+def _arrange_exit(sender: Sender) -> None:
     global _exit_arranged
     if _exit_arranged:
         return
@@ -105,6 +111,54 @@ def _arrange_exit() -> None:
         from multiprocessing import util
 
         util.Finalize(None, leave, exitpriority=0)
+        _outlast_sigterm(sender)
+
+
+def _outlast_sigterm(sender: Sender) -> None:
+    """Deliver what a process of ``multiprocessing`` has said before SIGTERM ends it.
+
+    A pool sends that as soon as it has all results, at the end of ``with Pool() as pool`` always, and what was counted
+    in the last tenth of a second is not sent by then. Where somebody else handles it, nothing is done.
+    """
+    global _wakeup
+    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and not _caught(signal.SIGTERM):
+        handle_sigterm()
+    if signal.getsignal(signal.SIGTERM) is not _at_sigterm:
+        return
+    # Python handles a signal when the main thread comes back to Python, and the pool waits for that: a query that takes
+    # minutes would hold up what SIGTERM ends at once.
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    if (before := signal.set_wakeup_fd(writer, warn_on_full_buffer=False)) != -1:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
+        return
+    _wakeup = writer
+
+    def look() -> None:
+        if signal.SIGTERM in os.read(reader, 512):
+            asyncio.get_running_loop().call_later(EXIT_BUDGET_S + STUCK_S, _end_stuck)
+
+    sender.watch_file(reader, look)
+
+
+def _end_stuck() -> None:
+    if signal.getsignal(signal.SIGTERM) is _at_sigterm:  # nobody has decided otherwise meanwhile
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _caught(number: int) -> bool:
+    """Whether a function in C handles a signal, of which Python does not know: workers of PyTorch's loaders do so."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            masks = [line.split()[1] for line in status if line.startswith("SigCgt:")]
+    except OSError:
+        return False
+    return bool(masks) and bool(int(masks[0], 16) >> (number - 1) & 1)
 
 
 def leave() -> None:
@@ -181,8 +235,14 @@ def _in_child() -> None:
 
     The senders let go of the parent's connections and are kept unused: nobody in this process runs their loops.
     """
-    global _lock, _senders, _exit_arranged
+    global _lock, _senders, _exit_arranged, _wakeup
     _lock = threading.RLock()
+    if _wakeup is not None:
+        # Signals of this process are none of the parent's.
+        if (other := signal.set_wakeup_fd(-1)) != _wakeup:
+            signal.set_wakeup_fd(other)
+        os.close(_wakeup)
+        _wakeup = None
     if _senders:
         for sender in _senders.values():
             sender.let_go()

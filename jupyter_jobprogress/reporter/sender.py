@@ -169,6 +169,10 @@ class Sender:
         asyncio.run_coroutine_threadsafe(self._close(), loop)
         thread.join(within_s)
 
+    def watch_file(self, number: int, callback: Callable[[], object]) -> None:
+        """Call back in this sender's thread whenever a file can be read. For as long as it works."""
+        self._post(lambda: asyncio.get_running_loop().add_reader(number, callback))
+
     def let_go(self) -> None:
         """Let go of the sockets of the process that this one was forked from. Nothing works afterwards.
 

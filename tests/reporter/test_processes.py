@@ -93,6 +93,120 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_pool_that_its_block_ends_loses_neither_counts_nor_ends(method: str, run: Run, stored: Stored) -> None:
+    run(
+        """
+def task(shared, number):
+    with Job(f"task-{number}", total=300, display=False) as own:
+        for _ in range(300):
+            shared.update()
+            own.update()
+            time.sleep(0.001)
+
+if __name__ == "__main__":
+    with Job("pool", total=2400) as job:
+        with multiprocessing.get_context(METHOD).Pool(4) as pool:
+            pool.starmap(task, [(job, number) for number in range(8)], chunksize=1)
+""",
+        method=method,
+    )
+
+    assert (stored("pool")["status"], stored("pool")["n"]) == ("completed", 2400)
+    ends = {(state["status"], state["n"]) for state in (stored(f"task-{number}") for number in range(8))}
+    assert ends == {("completed", 300)}
+
+
+def test_a_process_of_a_pool_that_is_stuck_in_c_ends_all_the_same(run: Run, stored: Stored) -> None:
+    run(
+        """
+import ctypes, signal
+
+def stuck(job, began):
+    job.update()
+    signal.siginterrupt(signal.SIGTERM, False)  # reading begins again, as a library in C lets it
+    reader, _ = os.pipe()
+    began.set()
+    ctypes.CDLL(None).read(reader, ctypes.create_string_buffer(1), 1)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with Job("stuck") as job:
+        began = context.Event()
+        process = context.Process(target=stuck, args=(job, began))
+        process.start()
+        assert began.wait(20)
+        time.sleep(0.5)  # by now it reads
+        process.terminate()
+        process.join(20)
+        assert process.exitcode == -9, process.exitcode
+"""
+    )
+
+    assert stored("stuck")["n"] == 1
+
+
+def test_the_end_of_a_forked_grandchild_is_not_that_of_the_process_of_a_pool(run: Run, stored: Stored) -> None:
+    run(
+        """
+import signal
+
+def work(job):
+    job.update()
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitpid(pid, 0)[1] == signal.SIGTERM
+    time.sleep(4)  # longer than one that is stuck is given
+    job.update()
+
+if __name__ == "__main__":
+    with Job("grand") as job:
+        process = multiprocessing.get_context("spawn").Process(target=work, args=(job,))
+        process.start()
+        process.join(30)
+        assert process.exitcode == 0, process.exitcode
+"""
+    )
+
+    assert stored("grand")["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "code"),
+    [
+        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))", 3),
+        ("faulthandler.register(signal.SIGTERM)", 4),  # a function in C, after which the process goes on
+    ],
+)
+def test_whoever_handles_sigterm_goes_on_to_handle_it(own: str, code: int, run: Run) -> None:
+    run(
+        f"""
+import faulthandler, signal
+
+def work(job, began):
+    {own}
+    job.update()
+    began.set()
+    time.sleep(1)
+    sys.exit(4)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with Job("handled") as job:
+        began = context.Event()
+        process = context.Process(target=work, args=(job, began))
+        process.start()
+        assert began.wait(20)
+        process.terminate()
+        process.join(20)
+        assert process.exitcode == {code}, process.exitcode
+"""
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_executors_of_processes_and_threads_count_exactly(method: str, run: Run, stored: Stored) -> None:
     run(
         """
