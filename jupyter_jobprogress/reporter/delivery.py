@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
 
 from jupyter_jobprogress.errors import StoreDeniedError
 from jupyter_jobprogress.protocol.messages import Contribution, Outcome, Receipt
-from jupyter_jobprogress.protocol.state import State
+from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.reporter.carrier import Carrier, Speaker
 from jupyter_jobprogress.reporter.composer import Composer
 from jupyter_jobprogress.reporter.facts import Facts
@@ -20,6 +21,16 @@ SHARED_POLL_S: Final = 0.2
 GIVEN_POLL_S: Final = 1.0
 """The same for a job that another process was given, until one has contributed. The owner may have nothing to say
 while it waits for its workers, and what they do would show at its next heartbeat."""
+
+SETTLED_S: Final = 0.5
+"""How long workers have to be silent before a job that they may contribute to is completed. They have handed over their
+results by then, and what they counted last is on its way: each sends ten times a second, or five where that costs much."""
+
+UNSETTLED_S: Final = 1.0
+"""The longest that such an end waits, for workers who are not silent or have left the total unreached."""
+
+AGAIN_S: Final = 0.05
+"""Time between two looks at what workers have done, while an end waits for them."""
 
 
 class Delivery(Carrier):
@@ -86,9 +97,28 @@ class Delivery(Carrier):
             except StoreDeniedError:  # who may publish and not add has no workers, and must get its last word out
                 return Receipt(seq=0, run=None, outcome=Outcome.ENDED)
 
-        receipt = await link.until_taken(self.job_id, ask, wake=self.wake)
-        if receipt is not None and receipt.outcome is Outcome.ACCEPTED:
-            self._speaker._on_receipt(receipt)
+        begun_s = silent_s = self._clock()
+        added: float | None = None
+        while True:
+            receipt = await link.until_taken(self.job_id, ask, wake=self.wake)
+            if receipt is None or receipt.outcome is not Outcome.ACCEPTED:
+                return
+            self._shared = self._speaker._on_receipt(receipt) or self._shared
+            now_s = self._clock()
+            if receipt.added != added:
+                added, silent_s = receipt.added, now_s
+            if self._all_here(silence_s=now_s - silent_s) or now_s - begun_s >= UNSETTLED_S:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    def _all_here(self, *, silence_s: float) -> bool:
+        """Whether nothing more is expected of workers: there are none, or the work is done, or was not to be."""
+        facts, n = self._speaker._words()
+        if not (self.given or self._shared) or facts.status is not Status.COMPLETED:
+            return True
+        if facts.total is not None and n is not None and n >= facts.total:
+            return True
+        return silence_s >= SETTLED_S and (facts.total is None or not self._shared)
 
     def _newest(self) -> State:
         words = self._speaker._words()

@@ -228,6 +228,30 @@ if __name__ == "__main__":
     assert (stored("executor")["status"], stored("executor")["n"]) == ("completed", 120_010)
 
 
+@pytest.mark.parametrize("total", ["2400", "None"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_job_that_ends_before_its_workers_do_counts_what_they_counted_last(
+    method: str, total: str, run: Run, stored: Stored
+) -> None:
+    run(
+        f"""
+def task(job):
+    for _ in range(300):
+        job.update()
+        time.sleep(0.001)
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context(METHOD)) as processes:
+        with Job("inner", total={total}) as job:
+            list(processes.map(task, [job] * 8))
+        assert job.wait(10)
+""",
+        method=method,
+    )
+
+    assert (stored("inner")["status"], stored("inner")["n"]) == ("completed", 2400)
+
+
 def test_a_preforked_server_has_a_thread_and_connections_for_each_worker(run: Run, stored: Stored) -> None:
     run(
         """
