@@ -47,6 +47,8 @@ def attach(
 
 def reduce(job: Reported) -> tuple[Callable[..., Reported], tuple[object, ...]]:
     """Pickle what another process needs to join this run. The token stays here: the environment has the child's."""
+    if job._settings is not None and job._settings.url is None:
+        job._warn_alone()
     if job._carrier is not None:
         job._carrier.given = True
         job._run_known.wait(PICKLE_WAIT_S)
@@ -73,4 +75,5 @@ def _joined(
         settings = destination(None, settings)
     job = cls.__new__(cls)
     attach(job, job_id, settings, started_at=started_at, run=run, raise_on_cancel=raise_on_cancel, **facts)
+    job._once.skip("alone")  # whoever pickled it has said so
     return job

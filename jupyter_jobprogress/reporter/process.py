@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import mmap
 import os
 import signal
 import sys
@@ -48,6 +49,8 @@ _leaving: list[Sender] = []
 _inherited: list[dict[Settings, Sender]] = []
 _exit_arranged = False
 _before_sigterm: Callable[[int, FrameType | None], object] | int | None = None
+_family: mmap.mmap | None = None
+"""A byte that this process shares with those that are forked from it, where its store cannot be shared."""
 _wakeup: int | None = None
 """The end of a pipe that Python writes the numbers of signals to, for the sender's thread."""
 
@@ -58,6 +61,7 @@ def sender_for(settings: Settings) -> Sender:
     The first one imports what its store needs, here and not in the sender's thread: that would take the GIL from the
     job for 5 ms, CPython's switch interval, again and again, and leave import locks to a child forked meanwhile.
     """
+    global _family
     if settings not in _senders:
         prepare(settings)
     with _lock:
@@ -65,6 +69,8 @@ def sender_for(settings: Settings) -> Sender:
         if sender is None:
             sender = _senders[settings] = Sender(settings)
             _arrange_exit(sender)
+            if settings.url is None and _family is None:
+                _family = mmap.mmap(-1, 1)
         return sender
 
 
@@ -97,6 +103,14 @@ def cut_off() -> bool:
     watch its store anyway.
     """
     return bool(_inherited)
+
+
+def first_of_family() -> bool:
+    """Whether no other process that was forked from the same one has asked this before."""
+    if _family is None:
+        return True
+    asked, _family[0] = _family[0], 1
+    return not asked
 
 
 def _arrange_exit(sender: Sender) -> None:

@@ -258,6 +258,8 @@ class Reported(Said):
 
     def _begin(self) -> None:
         """Hand the job to the sender of this process."""
+        if self._settings is None and not self._owned and process.cut_off() and process.first_of_family():
+            self._warn_alone()
         with self._lock:
             if self._settings is None or self._carrier is not None:
                 return
@@ -266,6 +268,14 @@ class Reported(Said):
         process.remember(self)
         if not self._sender.add(self._carrier):
             self._on_over(False)
+
+    def _warn_alone(self) -> None:
+        self._once.warn(
+            "alone",
+            "What other processes do for job %s is not counted: it has no store but the memory of the process that "
+            "started it. Set JOBPROGRESS_URL to a Redis or to a server, which 'jupyter jobprogress serve' starts.",
+            self._id,
+        )
 
     def _delivery(self) -> Carrier:
         return Delivery(self._id, self, self._composer(), start=True, heartbeat_s=self._heartbeat_s)

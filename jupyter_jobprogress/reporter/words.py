@@ -25,6 +25,10 @@ class Once:
             # A record is formatted later, where an object whose repr raises would lose it.
             _log.warning(message, *(arg if isinstance(arg, (int, float)) else _Text(arg) for arg in args))
 
+    def skip(self, kind: str) -> None:
+        """Take a warning for logged."""
+        self._said.add(kind)
+
 
 class _Text:
     """Shows a value in a record: text as it is, anything else by a safe repr."""

@@ -206,6 +206,39 @@ if __name__ == "__main__":
     )
 
 
+@pytest.mark.parametrize("way", ["handed over", "inherited"])
+def test_who_shares_a_job_that_no_other_process_can_reach_is_told_so_once(way: str, tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    handed = """
+with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+    list(processes.map(count, [job] * 2))
+"""
+    inherited = """
+for _ in range(3):  # as a loader of data forks its workers anew in each epoch
+    pid = os.fork()
+    if pid == 0:
+        job.update()
+        job.update()
+        sys.exit()
+    os.waitpid(pid, 0)
+"""
+    work = "".join(f"    {line}\n" for line in (handed if way == "handed over" else inherited).splitlines())
+    file.write_text(f'{BEGIN}\nif __name__ == "__main__":\n    job = Job("alone", display=False)\n{work}')
+    keep = {name: value for name, value in os.environ.items() if "JOBPROGRESS" not in name and name != "REDIS_URL"}
+
+    done = subprocess.run(
+        [sys.executable, file],
+        env=keep | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stderr.count("What other processes do for job alone is not counted") == 1, done.stderr
+    assert "Set JOBPROGRESS_URL" in done.stderr
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_executors_of_processes_and_threads_count_exactly(method: str, run: Run, stored: Stored) -> None:
     run(
