@@ -43,6 +43,7 @@ class Model {
 
 globalThis.host = {
   models: new Map(),
+  ends: new Map(),
   heard: [],
   opened(id, state) {
     const model = new Model(id, state);
@@ -64,12 +65,16 @@ globalThis.host = {
   async shown(place, data) {
     const el = document.getElementById(place) ?? document.createElement("section");
     el.id = place;
+    // As every host does: a view that is replaced is ended, or it would draw itself once it has loaded.
+    const end = host.ends.get(place);
+    host.ends.delete(place);
+    (await end)?.();
     el.replaceChildren();
     document.body.append(el);
     const view = data["application/vnd.jupyter.widget-view+json"];
     if (view === undefined) { el.innerHTML = data["text/html"] ?? ""; return; }
     const model = host.models.get(view.model_id);
-    (await model.widget()).render({ model, el });
+    host.ends.set(place, (await model.widget()).render({ model, el }));
   },
 };
 """
