@@ -24,7 +24,7 @@ while it waits for its workers, and what they do would show at its next heartbea
 
 SETTLED_S: Final = 0.5
 """How long workers have to be silent before a job that they may contribute to is completed. Their results are back by
-then, and what they counted last is on its way: each sends ten times a second, or five where that costs much."""
+then, and what they counted last is on its way: each sends ten times a second, unless that costs it too much."""
 
 UNSETTLED_S: Final = 1.0
 """The longest that such an end waits, for workers who are not silent or have left the total unreached."""

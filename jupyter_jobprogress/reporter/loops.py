@@ -84,8 +84,8 @@ def begin(iterable: object, iterator: Iterator[_T], job: Looping) -> Begun[_T]:
 
 def begin_async(iterator: AsyncIterator[_T], job: Looping) -> tuple[Loop, AsyncIterator[_T]]:
     """Do the same for an asynchronous iterator."""
-    counting = _Counting()
-    return counting, counting.async_items(iterator, job)
+    counting = _AsyncCounting()
+    return counting, counting.items(iterator, job)
 
 
 class _ByIndex:
@@ -195,7 +195,7 @@ class _Counting:
 
         def loop() -> Generator[_T]:
             nonlocal n, one
-            try:
+            with _Told(job):
                 for item in iterator:
                     yield item
                     try:
@@ -204,42 +204,50 @@ class _Counting:
                         one = 1
                         n += 1
                         job._check()
-            except GeneratorExit:
-                raise
-            except BaseException as exc:
-                job._end_by(exc)
-                raise
-            job.complete()
 
         self._read, self.interrupt = lambda: n, interrupt
         return loop()
 
-    def async_items(self, iterator: AsyncIterator[_T], job: Looping) -> AsyncGenerator[_T]:
-        n = 0
-        interrupted = False
 
-        def interrupt() -> None:
-            nonlocal interrupted
-            interrupted = True
+class _AsyncCounting:
+    """Counts an asynchronous iterator, of which an item takes a microsecond in any case."""
 
-        async def loop() -> AsyncGenerator[_T]:
-            nonlocal n, interrupted
-            try:
-                async for item in iterator:
-                    yield item
-                    n += 1
-                    if interrupted:
-                        interrupted = False
-                        job._check()
-            except GeneratorExit:
-                raise
-            except BaseException as exc:
-                job._end_by(exc)
-                raise
-            job.complete()
+    __slots__ = ("_interrupted", "done")
 
-        self._read, self.interrupt = lambda: n, interrupt
-        return loop()
+    def __init__(self) -> None:
+        self.done = 0
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+
+    def release(self) -> None:
+        """Hold nothing: the generator has the iterator, and its count is harmless."""
+
+    async def items(self, iterator: AsyncIterator[_T], job: Looping) -> AsyncGenerator[_T]:
+        with _Told(job):
+            async for item in iterator:
+                yield item
+                self.done += 1
+                if self._interrupted:
+                    self._interrupted = False
+                    job._check()
+
+
+class _Told:
+    """Tells a job how its loop ended: used up, or by an error of what is iterated. One that is left tells nothing."""
+
+    def __init__(self, job: Looping) -> None:
+        self._job = job
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if exc is None:
+            self._job.complete()
+        elif not isinstance(exc, GeneratorExit):
+            self._job._end_by(exc)
 
 
 def _nothing() -> None:
