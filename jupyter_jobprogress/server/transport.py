@@ -149,6 +149,7 @@ class Wire(Outlet):
         A socket would else wait for the garbage collector with all that it had, and a client who comes and goes would
         have that run often: each time for 3 ms in a Jupyter server, which all others wait for.
         """
+        self.on_ws_connection_close()  # nobody else has said so where reading was cancelled before it began
         self._reading = self.session = None
         self._protocol = cast("Protocol", None)
 
