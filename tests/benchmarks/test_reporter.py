@@ -57,3 +57,8 @@ def test_the_training_is_judged_by_the_median_of_its_pairs() -> None:
     assert "CPU time, median of the pairs: +3.00%" in printed
     assert "+1% of wall time: met" in printed
     assert "missed" in training.training_text([pair(10.0, 10.3)])
+
+
+def test_the_interval_of_a_median_is_that_of_the_binomial_tables() -> None:
+    assert training.certain([float(rank) for rank in range(1, 101)]) == (40.0, 61.0)
+    assert training.certain([2.0, 1.0, 3.0]) == (1.0, 3.0)

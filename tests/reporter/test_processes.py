@@ -31,6 +31,17 @@ def count(job):
         job.update()
     job.fail("not its to end")
     return os.getpid()
+
+def ended_by_sigterm(work, job):
+    context = multiprocessing.get_context("spawn")
+    began = context.Event()
+    process = context.Process(target=work, args=(job, began))
+    process.start()
+    assert began.wait(20)
+    time.sleep(0.5)  # by now it does what it does after that
+    process.terminate()
+    process.join(20)
+    return process.exitcode
 """
 METHODS = ["fork", "spawn", "forkserver"]
 
@@ -129,16 +140,9 @@ def stuck(job, began):
     ctypes.CDLL(None).read(reader, ctypes.create_string_buffer(1), 1)
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
     with Job("stuck") as job:
-        began = context.Event()
-        process = context.Process(target=stuck, args=(job, began))
-        process.start()
-        assert began.wait(20)
-        time.sleep(0.5)  # by now it reads
-        process.terminate()
-        process.join(20)
-        assert process.exitcode == -9, process.exitcode
+        code = ended_by_sigterm(stuck, job)
+    assert code == -9, code
 """
     )
 
@@ -193,15 +197,9 @@ def work(job, began):
     sys.exit(4)
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
     with Job("handled") as job:
-        began = context.Event()
-        process = context.Process(target=work, args=(job, began))
-        process.start()
-        assert began.wait(20)
-        process.terminate()
-        process.join(20)
-        assert process.exitcode == {code}, process.exitcode
+        code = ended_by_sigterm(work, job)
+    assert code == {code}, code
 """
     )
 
