@@ -21,6 +21,7 @@ from jupyter_jobprogress.store.redis_wire import ErrorReply, Reply, Wire, pack
 from tests.support.chaos import ChaosProxy
 from tests.support.jobs import Collector, make_state
 from tests.support.redis_server import RedisServer, free_port
+from tests.support.tcp import tcp_server
 
 
 def connection(port: int) -> Connection:
@@ -158,8 +159,7 @@ async def test_a_server_that_says_what_it_was_not_asked_loses_the_connection(una
                 writer.write(b"+PONG\r\n" + unasked)
         writer.close()
 
-    port = free_port()
-    async with await asyncio.start_server(answer, "127.0.0.1", port):
+    async with tcp_server(answer) as port:
         ended = asyncio.Event()
         wire = await Wire.open(connection(port), ended=ended.set)
 

@@ -21,6 +21,7 @@ from tests.support.chaos import ChaosProxy
 from tests.support.jobs import Collector, eventually, make_state
 from tests.support.redis_server import free_port
 from tests.support.remote_server import remote_server
+from tests.support.tcp import tcp_server
 
 OpenRemote = Callable[..., RemoteStore]
 
@@ -49,9 +50,8 @@ async def answering(response: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jobprogress/", asked
+    async with tcp_server(answer) as port:
+        yield f"http://127.0.0.1:{port}/jobprogress/", asked
 
 
 async def test_a_server_that_restarts_is_found_again_and_the_gap_is_told(remote: OpenRemote, tmp_path: Any) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from types import TracebackType
+
+from tests.support.tcp import tcp_server
 
 
 class Hold:
@@ -42,8 +43,7 @@ class ChaosProxy:
         self._passing.set()
         self._refusing = False
         self._losing = False
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = tcp_server(self._accept)
         self._writers: set[asyncio.StreamWriter] = set()
 
     def hold(self, pattern: bytes) -> Hold:
@@ -83,35 +83,23 @@ class ChaosProxy:
         self.cut()
 
     async def __aenter__(self) -> ChaosProxy:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._server.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the turn in which aborted transports close their sockets
+        await self._server.__aexit__(kind, error, trace)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self._writers.add(writer)
         self.connections += 1
+        self._writers.add(writer)
         try:
             if not self._refusing:
-                with contextlib.suppress(OSError, asyncio.CancelledError):
-                    await self._join(reader, writer)
+                await self._join(reader, writer)
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
-            self._tasks.discard(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(*self._target)
@@ -123,11 +111,11 @@ class ChaosProxy:
         try:
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            server_writer.transport.abort()
+            self._writers.discard(server_writer)
             for direction in directions:
                 direction.cancel()
             await asyncio.gather(*directions, return_exceptions=True)
-            server_writer.transport.abort()
-            self._writers.discard(server_writer)
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_client: bool) -> None:
         while data := await source.read(65536):
