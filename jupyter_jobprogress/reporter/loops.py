@@ -6,26 +6,16 @@ An item is done when the loop's body came back for the next one. ``done`` may be
 from __future__ import annotations
 
 import operator
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Sized
-from itertools import chain, islice
+from itertools import chain, compress
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 _T = TypeVar("_T")
 _I = TypeVar("_I")
 
-CHUNK_S: Final = 0.01
-"""Aim for the length of a chunk: between chunks somebody's wish to cancel is looked at, every 20 ms at the latest."""
-
-GROWTH: Final = 8
-"""A chunk is at most this many times as long as the one before, so that one quick item proves little."""
-
-_CUT_SHORT: Final = getattr(islice, "__setstate__", None)
-"""Ends a chunk that runs, from another thread: it sets how many items were taken. Gone with Python 3.14."""
-
-MOST_ITEMS: Final = 1 << 20 if _CUT_SHORT is not None else 64
-"""Longest chunk. Items may turn slow in the midst of one; where none can be cut short, this bounds the wait."""
+PLAIN_MARKS: Final = 1023
+"""How many items are handed on between two looks, which costs 0.1 ns an item."""
 
 _CONTAINERS: Final[tuple[Iterable[object], ...]] = (
     *([], (), range(0), range(1 << 70), "", "\xff", b"", bytearray(), set(), deque()),
@@ -75,8 +65,8 @@ def begin(iterable: object, iterator: Iterator[_T], job: Looping) -> Begun[_T]:
     """Return a loop for an iterator of ``iterable``. Errors of the iterable go through as they are."""
     if iterator is not iterable and _tells(iterable, iterator):
         telling = _Telling(cast("Sized", iterable), iterator)
-        chunks = telling.chunks(job)
-        return Begun(telling, cast("Iterator[_T]", chain.from_iterable(chunks)), chunks)
+        parts = telling.parts(job)
+        return Begun(telling, cast("Iterator[_T]", chain.from_iterable(parts)), parts)
     counting = _Counting()
     items = counting.items(iterator, job)
     return Begun(counting, items, items)
@@ -107,19 +97,13 @@ def _tells(iterable: object, iterator: object) -> bool:
         return False
 
 
-def _served(iterable: Sized, iterator: object) -> int:
-    """Return how many items were handed out. Both at this moment: a list may grow while it is iterated."""
-    return len(iterable) - operator.length_hint(iterator)
-
-
 class _Telling:
     """Counts nothing: the iterator that runs underneath is asked how far it is, by whoever wants to know."""
 
     def __init__(self, iterable: Sized, iterator: Iterator[object]) -> None:
         self._source: tuple[Sized, Iterator[object]] | None = (iterable, iterator)
-        self._chunk: islice[object] | None = None
-        self._size = 1
-        self._interrupted = False
+        self._look = _Look()
+        self.interrupt: Callable[[], None] = self._look.ask_for
         self._finished = False
         self._done = 0
 
@@ -128,41 +112,73 @@ class _Telling:
         source = self._source
         if source is None:
             return self._done
-        served = _served(*source)
+        iterable, iterator = source
+        # Both at this moment: a list may grow while it is iterated.
+        served = len(iterable) - operator.length_hint(iterator)
         return served if self._finished else max(served - 1, 0)
-
-    def interrupt(self) -> None:
-        # In this order, and ``chunks`` in the opposite one: whichever comes second sees the other's.
-        self._interrupted = True
-        if self._chunk is not None and _CUT_SHORT is not None:
-            try:
-                _CUT_SHORT(self._chunk, self._size)
-            except Exception:  # noqa: BLE001 — a warning of Python 3.12 and 3.13, made an error; the chunk ends by itself
-                return
 
     def release(self) -> None:
         self._done = self.done
-        self._source = self._chunk = None
+        self._source = None
 
-    def chunks(self, job: Looping) -> Generator[Iterator[object]]:
-        """Yield parts of the iterator, each as long as it may run without a look at what else is wanted."""
+    def parts(self, job: Looping) -> Generator[Iterator[object]]:
+        """Yield the only one, so that its end is seen."""
         assert self._source is not None
-        iterable, iterator = self._source
-        while True:
-            before, began_s = _served(iterable, iterator), time.perf_counter()
-            chunk: islice[object] = islice(iterator, self._size)
-            self._chunk = chunk
-            if self._interrupted:
-                self._interrupted = False
-                job._check()
-            yield chunk
-            served = _served(iterable, iterator) - before
-            if served < self._size and not self._interrupted:
-                break
-            took_s = max(time.perf_counter() - began_s, 1e-9)
-            self._size = min(max(1, int(served * CHUNK_S / took_s)), max(1, served) * GROWTH, MOST_ITEMS)
-        self._finished = True
-        job.complete()
+        look = self._look
+        look.job = job
+        try:
+            yield compress(self._source[1], look.marks)
+            if not look.raised:
+                self._finished = True
+                job.complete()
+        finally:
+            look.close()
+
+
+class _Look:
+    """The last of the marks of a loop's items, at which it looks up from them.
+
+    ``itertools.compress`` hands an item on when its mark is true. Of this one it has to ask, in the iterating thread.
+    """
+
+    __slots__ = ("_wanted", "job", "marks")
+
+    def __init__(self) -> None:
+        self.job: Looping | None = None
+        self.marks = cast("_Marks", iter((*(True,) * PLAIN_MARKS, self)))
+        self._wanted = False
+
+    def ask_for(self) -> None:
+        """Have the loop look up before the next item. From any thread."""
+        # In this order, and below in the opposite one: whichever comes second sees what the other did.
+        self._wanted = True
+        self.marks.__setstate__(PLAIN_MARKS)
+
+    def __bool__(self) -> bool:
+        self.marks.__setstate__(0)
+        while self._wanted and self.job is not None:
+            self._wanted = False
+            self.marks.__setstate__(PLAIN_MARKS + 1)  # nothing follows what is raised
+            self.job._check()
+            self.marks.__setstate__(0)
+        return True
+
+    @property
+    def raised(self) -> bool:
+        """Whether the check of the job ended the loop: the marks are used up."""
+        return operator.length_hint(self.marks) == 0
+
+    def close(self) -> None:
+        """Let go of the marks, which refer to this."""
+        self.marks = cast("_Marks", iter(()))
+        self.job = None
+
+
+class _Marks(Iterator[object], Protocol):
+    """The iterator of a tuple."""
+
+    def __setstate__(self, index: int) -> None:
+        """Go on with this one. From any thread."""
 
 
 class _Counting:
