@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Coroutine
@@ -41,8 +42,8 @@ def run(command: Command, options: Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output has left, as ``head`` does. Nothing may be flushed into it at exit.
-        sys.stdout = sys.__stdout__ = None  # type: ignore[misc]
+        # The reader of our output has left, as ``head`` does. What is flushed at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
 
 
