@@ -66,8 +66,13 @@ def test_no_route_opens_without_a_right_credential(hub: Hub, secret_job: str, fo
 
 
 def _asks_to_sign_in(answer: Answer) -> bool:
-    """Whether a page has sent whoever is not signed in to the Hub's form. An answer to HEAD has no text."""
-    return answer.status == 200 and ("/hub/login" in answer.text or answer.text == "")
+    """Whether a page has sent whoever is not signed in to the Hub's form. An answer to HEAD has no text.
+
+    Since Python 3.13 the form is asked by HEAD as well, which it does not take.
+    """
+    if answer.text == "":
+        return answer.status in (200, 405)
+    return answer.status == 200 and "/hub/login" in answer.text
 
 
 @pytest.mark.parametrize("form", [*FORMS, f"{SERVICE}user/bob/"])

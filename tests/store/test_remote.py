@@ -77,7 +77,7 @@ async def test_a_server_that_restarts_is_found_again_and_the_gap_is_told(remote:
 
 async def test_no_call_waits_longer_than_its_deadline_for_a_silent_server(remote: OpenRemote) -> None:
     async with remote_server(Settings()) as server, ChaosProxy(server.port) as proxy:
-        store = remote(f"http://127.0.0.1:{proxy.port}/", deadline_s=0.3)
+        store = remote(f"http://127.0.0.1:{proxy.port}/", deadline_s=1.0)
         await store.publish(make_state())
         proxy.black_hole()
 
@@ -86,15 +86,15 @@ async def test_no_call_waits_longer_than_its_deadline_for_a_silent_server(remote
         answers = await asyncio.gather(*calls, return_exceptions=True)
 
         assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
-        assert time.monotonic() - begin_s < 1.0
+        assert time.monotonic() - begin_s < 2.0
         proxy.heal()
 
 
 async def test_a_late_confirmation_is_a_gap(remote: OpenRemote) -> None:
     async with remote_server(Settings()) as server, ChaosProxy(server.port) as proxy:
-        store, collector = remote(f"http://127.0.0.1:{proxy.port}/", deadline_s=0.2), Collector()
+        store, collector = remote(f"http://127.0.0.1:{proxy.port}/", deadline_s=1.0), Collector()
         await store.publish(make_state("other"))
-        proxy.delay_s = 0.5
+        proxy.delay_s = 1.5
 
         with pytest.raises(StoreUnavailableError):
             await store.subscribe(collector).add("job-1")
@@ -142,7 +142,7 @@ async def test_who_is_refused_knocks_seldom_however_much_is_asked_for(remote: Op
 )
 async def test_a_server_without_progress_says_why(remote: OpenRemote, response: bytes, reason: str) -> None:
     async with answering(response) as (url, _):
-        store = remote(url, deadline_s=0.5)
+        store = remote(url, deadline_s=1.0)
 
         with pytest.raises(StoreUnavailableError, match=reason):
             await store.publish(make_state())
@@ -153,7 +153,7 @@ async def test_a_credential_follows_no_redirect(remote: OpenRemote) -> None:
         answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as (elsewhere, asked_elsewhere),
         answering(f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()) as (url, asked),
     ):
-        store = remote(url, token="jp1.secret.secret", deadline_s=0.5)
+        store = remote(url, token="jp1.secret.secret", deadline_s=1.0)
 
         with pytest.raises(StoreUnavailableError, match="redirect"):
             await store.publish(make_state())
