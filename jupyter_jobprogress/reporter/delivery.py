@@ -59,8 +59,35 @@ class Delivery(Carrier):
         self._wall = wall
         self._sent: Facts | None = None
         self._shared = False
+        self._former: Delivery | None = None
+        self._followed = False
+        self._begun, self._over = asyncio.Event(), asyncio.Event()
+
+    def follow(self, former: Delivery | None) -> None:
+        """Begin after a former run of the same job, which this process started, too.
+
+        The store takes the run that begins later for the newer one. Where both wait for it to come back, that could be
+        the former.
+        """
+        if former is not None:
+            self._former, former._followed = former, True
+            former.wake.set()
+
+    def leave(self) -> None:
+        """Let the next run of the job begin: nothing more is sent of this one."""
+        self._begun.set()
+        self._over.set()
+
+    @property
+    def _ended(self) -> bool:
+        return self._speaker._words().facts.last
 
     async def _carry(self, link: Link) -> bool:
+        if (former := self._former) is not None:
+            await (former._over if former._ended else former._begun).wait()
+            self._former = None
+            if self._followed and self._ended:  # not one after the other: the newest is what counts
+                return False
         sent_s = self._clock()
         while True:
             self.wake.clear()
@@ -136,5 +163,6 @@ class Delivery(Carrier):
             # Ended by us, if the answer to an earlier attempt was lost; if not, somebody ended this run for us.
             return last and receipt.outcome is Outcome.ENDED
         self._run_number = receipt.run
+        self._begun.set()
         self._shared = self._speaker._on_receipt(receipt) or self._shared
         return True if last else None

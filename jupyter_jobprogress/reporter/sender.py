@@ -25,6 +25,7 @@ from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter import native
 from jupyter_jobprogress.reporter.carrier import Carrier
 from jupyter_jobprogress.reporter.courier import Courier, resolve
+from jupyter_jobprogress.reporter.delivery import Delivery
 from jupyter_jobprogress.reporter.link import Connect, Link
 from jupyter_jobprogress.reporter.watch import Listing, Watch
 from jupyter_jobprogress.settings import Settings
@@ -66,6 +67,7 @@ class Sender:
         self._thread: native.Thread | None = None
         self._closed = False
         self._carriers: dict[Carrier, asyncio.Task[None]] = {}
+        self._runs: dict[str, Delivery] = {}
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
@@ -235,9 +237,19 @@ class Sender:
             loop.close()
 
     def _carry(self, carrier: Carrier) -> None:
+        if isinstance(carrier, Delivery):
+            carrier.follow(self._runs.get(carrier.job_id))
+            self._runs[carrier.job_id] = carrier
         task = asyncio.get_running_loop().create_task(carrier.run(self._link))
         self._carriers[carrier] = task
-        task.add_done_callback(lambda _: self._carriers.pop(carrier, None))
+        task.add_done_callback(lambda _: self._carried(carrier))
+
+    def _carried(self, carrier: Carrier) -> None:
+        self._carriers.pop(carrier, None)
+        if isinstance(carrier, Delivery):
+            carrier.leave()
+            if self._runs.get(carrier.job_id) is carrier:
+                del self._runs[carrier.job_id]
 
     def _forward(self, state: State, done: Future[None]) -> None:
         job_id = state.job_id

@@ -109,6 +109,31 @@ def test_a_job_that_was_started_again_goes_quiet_and_works_on(
     assert len([record for record in caplog.records if "started again" in record.message]) == 1
 
 
+def test_a_run_that_could_not_be_told_before_the_next_one_began_does_not_replace_it(
+    settings: Settings,
+    store: FaultyStore,
+    sender: Sender,
+    read: Read,
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store.fault = "refuses"
+    former = Job("again", settings=settings)
+    former.fail("no luck")
+    until(lambda: len(store.published) >= 3)
+    store.fault = None
+
+    newest = Job("again", total=2, settings=settings)
+    until(lambda: newest.run is not None)
+    assert former.wait(30)
+    newest.complete(message="more luck")
+
+    assert newest.wait(30)
+    assert read("again").message == "more luck"
+    assert not [record for record in caplog.records if "started again" in record.message]
+    until(lambda: not sender._runs)
+
+
 def test_a_wish_to_cancel_reaches_the_job_with_a_receipt(
     settings: Settings, store: FaultyStore, sender: Sender, until: Until
 ) -> None:
