@@ -14,7 +14,8 @@ from jupyter_jobprogress.reporter.stages import Stages
 from jupyter_jobprogress.settings import Settings
 
 PICKLE_WAIT_S: Final = 0.5
-"""How long pickling waits for the store to number the run, so that a worker can join it at once."""
+"""How long pickling waits for the store to number the run, so that a worker can join it at once. Only the first time: a
+pool pickles the job with each task, and a worker finds the number by itself."""
 
 
 def attach(
@@ -49,7 +50,7 @@ def reduce(job: Reported) -> tuple[Callable[..., Reported], tuple[object, ...]]:
     """Pickle what another process needs to join this run. The token stays here: the environment has the child's."""
     if job._settings is not None and job._settings.url is None:
         job._warn_alone()
-    if job._carrier is not None:
+    if job._carrier is not None and not job._carrier.given:
         job._carrier.given = True
         job._run_known.wait(PICKLE_WAIT_S)
     settings = None if job._settings is None else dataclasses.replace(job._settings, token=None)

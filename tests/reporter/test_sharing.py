@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -148,6 +149,22 @@ def test_a_job_is_pickled_without_its_token_and_joins_its_run(settings: Settings
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             assert b"secret-token" not in pickle.dumps(other, protocol)
     assert other.wait(30)
+
+
+def test_a_job_is_pickled_with_each_task_of_a_pool_without_waiting_for_a_store_that_is_away(
+    settings: Settings, store: FaultyStore
+) -> None:
+    store.fault = "refuses"
+    job = Job("pickled", settings=settings)
+
+    begun_s = time.monotonic()
+    for _ in range(30):
+        pickle.dumps(job)
+
+    assert time.monotonic() - begun_s < 5
+    store.fault = None
+    job.complete()
+    assert job.wait(30)
 
 
 @pytest.mark.parametrize("counting", ["update", "add"])
