@@ -38,10 +38,12 @@ class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a worker adds to a job that another process owns (rule 33).
 
     ``n`` is all that this worker has done so far, so that saying it twice does no harm. The others are its words, for
-    the owner to say; None where it has none.
+    the owner to say; None where it has none. ``part`` tells the owner whose words they are: what the same worker said
+    before is no news.
     """
 
     n: float | int = 0
+    part: str | None = None
     stage: str | None = None
     message: str | None = None
     metrics: dict[str, float | None] | None = None

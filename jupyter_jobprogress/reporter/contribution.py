@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from jupyter_jobprogress.errors import StoreError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, decode_state
 from jupyter_jobprogress.reporter.carrier import Carrier, Speaker
@@ -67,7 +69,8 @@ class Contributing(Carrier):
         async def add() -> Receipt:
             nonlocal taken
             taken = self._worker._contribution()
-            return await link.add(self.job_id, part=self._part, contribution=taken, run=self._run_number)
+            named = msgspec.structs.replace(taken, part=self._part)
+            return await link.add(self.job_id, part=self._part, contribution=named, run=self._run_number)
 
         receipt = await link.until_taken(self.job_id, add, wake=self.wake)
         return receipt, taken

@@ -36,6 +36,9 @@ closes the loop's iterator on its way up, like ``break`` does, and nothing tells
 ERROR_GRACE_S: Final = 60.0
 """The same where it looks as if an error did it: on its way up it may save a checkpoint, or end many other jobs."""
 
+WORKERS_HEARD: Final = 1000
+"""Most workers whose words are remembered, to tell what is new of the next ones."""
+
 
 class Reported(Said):
     """One execution of some work, and what this process does to have it known."""
@@ -76,6 +79,7 @@ class Reported(Said):
         self._final: Words | None = None
         self._added: Number = 0
         self._words_seq = 0
+        self._heard: dict[str, Contribution] = {}
         self._cancel_requested = False
         self._abandoned_s: float | None = None
         self._left_at: Place | None = None
@@ -237,8 +241,9 @@ class Reported(Said):
         self._words_seq = receipt.words_seq
         return True
 
-    def _repeat(self, words: Contribution) -> None:
+    def _repeat(self, whole: Contribution) -> None:
         """Say what a worker said. After the end metrics alone: how the job ended is its owner's to say."""
+        words = self._news(whole)
         with self._lock:
             if words.metrics is not None:
                 self._merge_metrics(words.metrics)
@@ -249,6 +254,24 @@ class Reported(Said):
             elif self._metrics is not None:
                 facts = msgspec.structs.replace(self._final.facts, metrics=metrics(self._metrics))
                 self._final = self._final._replace(facts=facts)
+
+    def _news(self, words: Contribution) -> Contribution:
+        """Return what its worker has not said before. It says all of it with each count, in case that it was not heard,
+        and the owner or others may have said something else meanwhile.
+        """
+        if words.part is None:
+            return words
+        before = self._heard.pop(words.part, Contribution())
+        self._heard[words.part] = words  # at the end, as the newest
+        if len(self._heard) > WORKERS_HEARD:
+            del self._heard[next(iter(self._heard))]
+        known = before.metrics or {}
+        return Contribution(
+            stage=words.stage if words.stage != before.stage else None,
+            message=words.message if words.message != before.message else None,
+            metrics={k: v for k, v in (words.metrics or {}).items() if k not in known or known[k] != v} or None,
+            metadata=words.metadata if words.metadata != before.metadata else None,
+        )
 
     def _on_over(self, delivered: bool) -> None:
         self._delivered = delivered

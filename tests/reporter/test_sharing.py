@@ -13,7 +13,7 @@ import pytest
 from jupyter_jobprogress.errors import InvalidJobIdError, JobCancelled
 from jupyter_jobprogress.protocol.messages import Contribution
 from jupyter_jobprogress.protocol.state import State, Status
-from jupyter_jobprogress.reporter import joining
+from jupyter_jobprogress.reporter import contribution, joining
 from jupyter_jobprogress.reporter.job import Job
 from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
@@ -105,6 +105,34 @@ def test_what_is_joined_may_say_something(owner: Job, settings: Settings, store:
     owner.report(message="from the owner")
     until(lambda: store.stored[-1].message == "from the owner")
     owner.cancel()
+    assert owner.wait(30)
+
+
+def test_what_a_worker_said_once_does_not_come_back_over_what_is_said_later(
+    owner: Job, settings: Settings, store: FaultyStore, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contribution, "AGAIN_S", 0.3)
+    worker, other = (Job.join("shared", settings=settings) for _ in range(2))
+    worker.report(stage="load", message="from a worker")
+    worker.log(loss=0.5, speed=1)
+    until(lambda: (store.stored[-1].message, store.stored[-1].metrics) == ("from a worker", {"loss": 0.5, "speed": 1}))
+    other.log(loss=0.25)
+    until(lambda: (store.stored[-1].metrics or {}).get("loss") == 0.25)
+    owner.report(stage="fit", message="from the owner")
+
+    for done in range(1, 6):
+        worker.update()
+        worker.log(speed=done + 1)
+        until(lambda done=done: (owner.n, (store.stored[-1].metrics or {}).get("speed")) == (done, done + 1))
+
+    state = store.stored[-1]
+    assert (state.stage, state.message, state.metrics) == ("fit", "from the owner", {"loss": 0.25, "speed": 6})
+    added = len(store.added)
+    until(lambda: len(store.added) >= added + 4)  # each of the two has repeated its count
+    published = len(store.published)
+    until(lambda: len(store.published) >= published + 2)  # and the owner has looked
+    assert store.stored[-1].message == "from the owner"
+    owner.complete()
     assert owner.wait(30)
 
 

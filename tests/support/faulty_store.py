@@ -34,6 +34,7 @@ class FaultyStore(EmbeddedStore):
         self.fault: Fault | None = None
         self.published: list[Published] = []
         self.read_at_s: list[float] = []
+        self.added: list[Contribution] = []
 
     async def publish(self, state: State, *, start: bool = False) -> Receipt:
         at_s = time.monotonic()
@@ -45,6 +46,7 @@ class FaultyStore(EmbeddedStore):
         return receipt
 
     async def add(self, job_id: str, *, part: str, contribution: Contribution, run: int | None) -> Receipt:
+        self.added.append(contribution)
         await self._fail()
         return await super().add(job_id, part=part, contribution=contribution, run=run)
 
