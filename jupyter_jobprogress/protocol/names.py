@@ -62,9 +62,10 @@ def child_job_id(parent_id: str, name: str) -> str:
     whole = f"{parent_id}.{stem}"
     if len(whole) <= JOB_ID_LENGTH and stem == name:
         return whole
-    # Names that differ stay different, whatever was cut or replaced.
-    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{parent_id[: JOB_ID_LENGTH - 60]}.{stem[:40]}-{mark}"
+    # Parents and names that differ stay different, whatever was cut or replaced.
+    kept, cut = parent_id[: JOB_ID_LENGTH - 60], parent_id[JOB_ID_LENGTH - 60 :]
+    mark = hashlib.sha256((cut + name).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{kept}.{stem[:40]}-{mark}"
 
 
 class JobNames(NamedTuple):

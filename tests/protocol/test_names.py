@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_jobprogress.errors import InvalidJobIdError
-from jupyter_jobprogress.protocol.names import RedisNames, check_job_id, make_job_id
+from jupyter_jobprogress.protocol.names import RedisNames, check_job_id, child_job_id, make_job_id
 
 VALID = ["a", "0", "job_12345", "A.b_c:d@e+f=g-h", "x" * 200]
 INVALID: list[object] = [
@@ -42,6 +42,18 @@ def test_made_ids_are_valid_and_distinct(title: str | None) -> None:
 
 def test_made_ids_start_with_their_title() -> None:
     assert make_job_id("Train the model!").startswith("train-the-model-")
+
+
+def test_children_have_the_same_id_again_and_never_that_of_another() -> None:
+    parents = ["p", *(f"{'sweep' * 36}-seed-{seed}" for seed in range(3))]
+    names = ["rank3", "a b", "a\tb", "a-b", "", "x" * 300, "x" * 301, "\ud800"]
+
+    ids = [child_job_id(parent, name) for parent in parents for name in names]
+
+    assert ids == [child_job_id(parent, name) for parent in parents for name in names]
+    assert len(set(ids)) == len(ids)
+    assert all(check_job_id(job_id) for job_id in ids)
+    assert ids[0] == "p.rank3"
 
 
 def test_without_a_namespace_names_are_those_of_the_original_service() -> None:
