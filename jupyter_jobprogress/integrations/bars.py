@@ -138,6 +138,8 @@ class Reporting:
         """End the job as the bar ended. What an iterator cannot see is left to the end of the cell or the process."""
         bar: Any = self
         exc = sys.exc_info()[1]
+        if self._looking is not None:
+            self._looking.take(bar)  # the bar may be gone before its job ends
         if self._looking is not None and self._looking.cancelled:
             job._end_by(JobCancelled(job.id))
         elif exc is not None and not isinstance(exc, _EXHAUSTED) and _came_through(exc, self):
@@ -171,17 +173,21 @@ class Looking:
     def done(self) -> int | float:
         bar: Any = self._bar()
         if bar is not None:
-            self._done = (bar.n - self._base) * self._scale
-            words = (bar.desc, bar.total, bar.unit, bar.postfix, bar._said)
-            if len(words) != len(self._words) or any(a is not b for a, b in zip(words, self._words, strict=True)):
-                self._words = words
-                self._tell(bar)
+            self.take(bar)
             for reference in bar._inner.copy():
                 if (inner := reference()) is not None:
                     inner._ripen()
             if not self.cancelled and _cancelled(self._plan.parent):
                 self.interrupt()
         return self._done
+
+    def take(self, bar: Any) -> None:
+        """Take in what the bar says now."""
+        self._done = (bar.n - self._base) * self._scale
+        words = (bar.desc, bar.total, bar.unit, bar.postfix, bar._said)
+        if len(words) != len(self._words) or any(a is not b for a, b in zip(words, self._words, strict=True)):
+            self._words = words
+            self._tell(bar)
 
     def interrupt(self) -> None:
         """Have the next ``update`` leave the loop; the loop itself calls it within ``mininterval``."""

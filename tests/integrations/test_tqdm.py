@@ -95,6 +95,21 @@ def test_a_bar_that_is_disabled_is_no_job() -> None:
     assert tqdm_of_ours(range(3), disable=True).job is None
 
 
+def test_a_bar_whose_loop_is_left_and_that_nobody_holds_has_counted_what_was_done() -> None:
+    jobs = []
+    for number in (bar := trange(9, desc="Left", file=io.StringIO())):
+        if number == 4:
+            jobs.append(bar.job)
+            break
+    del bar
+
+    (job,) = jobs
+    assert job is not None
+    assert job.wait(30)
+    state = state_of(job.id)
+    assert (state["title"], state["n"], state["total"], state["message"]) == ("Left", 4, 9, "Stopped at 4 of 9")
+
+
 class GoesOn(tqdm_of_ours):
     """A bar whose loop goes on while its job is made, as it does where the sender's thread makes it."""
 
