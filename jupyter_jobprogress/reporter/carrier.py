@@ -25,6 +25,9 @@ class Speaker(Protocol):
     """A job, as the sender's loop sees it."""
 
     def _words(self) -> Words: ...
+    def _settle(self, *, grace_s: float | None = None) -> None:
+        """End the job if its loop was left, this long ago; None: as long as an error may take to tell of itself."""
+
     def _on_receipt(self, receipt: Receipt) -> bool:
         """Take an answer in, and return whether it brings news of workers."""
 

@@ -67,9 +67,10 @@ class Delivery(Carrier):
         """Begin after a former run of the same job, which this process started, too.
 
         The store takes the run that begins later for the newer one. Where both wait for it to come back, that could be
-        the former.
+        the former. A loop that was left has ended when it begins again.
         """
         if former is not None:
+            former._speaker._settle(grace_s=0)
             self._former, former._followed = former, True
             former.wake.set()
 

@@ -70,6 +70,22 @@ def test_a_loop_left_by_break_stopped_on_purpose(settings: Settings, read: Read,
     assert state.message == "Stopped at 4 of 10"
 
 
+def test_a_loop_left_by_break_has_stopped_when_it_begins_again(
+    settings: Settings, read: Read, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs: list[Job] = []
+    for _ in range(3):
+        for item in track(range(10), "inner", settings=settings):
+            jobs.extend(job for job in process.open_jobs() if isinstance(job, Job) and job not in jobs)
+            if item == 4:
+                until(lambda: jobs[-1].run is not None)
+                break
+
+    assert [job.wait(30) for job in jobs] == [True, True, True]
+    assert read("inner").message == "Stopped at 4 of 10"
+    assert not [record for record in caplog.records if "started again" in record.message]
+
+
 def test_a_loop_left_by_an_error_is_not_taken_for_stopped_while_that_is_on_its_way(
     settings: Settings, read: Read
 ) -> None:
