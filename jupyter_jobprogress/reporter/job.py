@@ -329,9 +329,10 @@ class Job(Reported):
             self._explicit, self._explicit_n = fitted, self._counted(self._n)
 
     def _set_n(self, n: object) -> None:
+        """Let the whole count be ``n`` now: what workers have added and what the loop has done are part of it."""
         found = self._amount(n)
         if found is not None:
-            self._n = found if self._loop is None else found - self._loop.done
+            self._n = found - self._counted(0) - self._added
 
     def _looked_at(self, n: object) -> Number:
         """Return what ``update`` counts where that is no plain 1, or where something comes first."""

@@ -108,6 +108,30 @@ def test_what_is_joined_may_say_something(owner: Job, settings: Settings, store:
     assert owner.wait(30)
 
 
+def test_a_stage_begins_at_zero_whatever_workers_added_before(
+    settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    owner = Job("shared", stages=["map", "reduce"], settings=settings)
+    until(lambda: owner.run)
+    worker = Job.join("shared", settings=settings)
+    with owner.stage("map", total=4):
+        worker.update(4)
+        until(lambda: owner.n == 4)
+    assert owner.n == 4
+
+    with owner.stage("reduce", total=4):
+        until(lambda: (store.stored[-1].stage, store.stored[-1].n, store.stored[-1].progress) == ("reduce", 0, 0.5))
+        worker.update(1)
+        owner.update(1)
+        until(lambda: (store.stored[-1].n, store.stored[-1].progress) == (2, 0.75))
+        owner.report(n=3)
+        assert owner.n == 3
+
+    owner.complete()
+    assert owner.wait(30)
+    assert (store.stored[-1].n, store.stored[-1].total) == (4, 4)
+
+
 def test_what_a_worker_said_once_does_not_come_back_over_what_is_said_later(
     owner: Job, settings: Settings, store: FaultyStore, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
