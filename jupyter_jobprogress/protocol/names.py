@@ -27,6 +27,7 @@ from jupyter_jobprogress.errors import InvalidJobIdError
 from jupyter_jobprogress.protocol.limits import JOB_ID_LENGTH
 
 _JOB_ID: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@+=-]{{0,{JOB_ID_LENGTH - 1}}}")
+_UNNAMED: Final = re.compile(r"job-[0-9a-f]{15}")
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9._:@+=-]+")
 
 URL_PREFIX: Final = "jobprogress"
@@ -54,6 +55,11 @@ def make_job_id(title: str | None = None) -> str:
     """Make an id that nobody else has: a readable stem and 60 random bits."""
     stem = _NOT_IN_ID.sub("-", title or "").strip("-.:@+=_")[:40].lower() or "job"
     return f"{stem}-{secrets.token_hex(8)[:15]}"
+
+
+def is_unnamed(job_id: str) -> bool:
+    """Whether an id was made without a title, so that it tells people nothing."""
+    return _UNNAMED.fullmatch(job_id) is not None
 
 
 def child_job_id(parent_id: str, name: str) -> str:

@@ -28,8 +28,8 @@ _PROMPTS: Final = ("prompt_toolkit", "_pyrepl.reader", "_pyrepl.readline")
 class Bars:
     """Draws jobs when they have news. Without news nothing is drawn: somebody may be asked something meanwhile.
 
-    A job stays until all have ended. One with the title of another that has ended takes its line: the loop in a loop
-    is one line. All methods may be called from any thread.
+    A job stays until all have ended. One with the title of another that has ended, or without any as that, takes its
+    line: the loop in a loop is one line. All methods may be called from any thread.
     """
 
     tick_s = TICK_S
@@ -57,8 +57,7 @@ class Bars:
         with self._region.lock:
             self._region.enter()
             self._before()
-            title = row.title()
-            places = [index for index, old in enumerate(self._rows) if old.ended and old.title() == title]
+            places = [index for index, old in enumerate(self._rows) if old.ended and old.name == row.name]
             if places:
                 self._rows[places[0]] = row
             else:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from jupyter_jobprogress.cli import show
+from jupyter_jobprogress.protocol.names import is_unnamed
 from jupyter_jobprogress.protocol.payload import number
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter.carrier import Words
@@ -81,6 +82,12 @@ class Row:
     def title(self) -> str:
         """Return what the job is called, on one line."""
         return show.clean(self.state.title or self.state.job_id)
+
+    @property
+    def name(self) -> str:
+        """What the next run of the same loop is called, too: empty where nobody gave it a name."""
+        title = self.title()
+        return "" if is_unnamed(title) else title
 
     def facts(self) -> list[str]:
         """Return how much is done and how fast, what counts most first: a terminal may cut the rest off."""

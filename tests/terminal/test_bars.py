@@ -124,6 +124,20 @@ for thread in threads: thread.join()
         assert is_clean(terminal)
 
 
+def test_a_loop_in_a_loop_is_one_line_also_where_neither_has_a_title(tmp_path: Path) -> None:
+    code = """
+for epoch in track(range(4)):
+    for batch in track(range(3)): time.sleep(0.05)
+"""
+    with in_terminal(script(tmp_path, code)) as terminal:
+        assert terminal.end() == 0
+
+        outer, inner = terminal.lines
+        assert outer.startswith("✓ job-")
+        assert outer.rstrip().endswith(" 4")
+        assert inner.rstrip().endswith(" 3")
+
+
 def test_many_jobs_at_once_fit_into_a_small_terminal(tmp_path: Path) -> None:
     code = """
 jobs = [Job(title=f"Job {n}", total=2) for n in range(30)]
