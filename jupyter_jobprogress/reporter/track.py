@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Generic, TypeVar, cast
 
 from jupyter_jobprogress.protocol import limits
+from jupyter_jobprogress.protocol.payload import number
 from jupyter_jobprogress.reporter import display as display_hooks
 from jupyter_jobprogress.reporter import exits, loops
 from jupyter_jobprogress.reporter.job import Job
@@ -26,9 +27,9 @@ class track(Generic[_T]):
     the exception is caught in between, the loop counts as stopped a minute later, or at the end of the cell or process.
     ``with track(…) as items`` sees it always.
 
-    An asynchronous iterable is iterated with ``async for``. Keywords are those of ``Job``. ``total`` is the length of
-    ``iterable`` unless given. The cost of an item: a few nanoseconds for lists, tuples, ranges, strings, dicts, sets
-    and arrays of NumPy, whose iterators tell their position; some 30 for everything else.
+    An asynchronous iterable is iterated with ``async for``. Keywords are those of ``Job``. Unless ``total`` is given it
+    is ``initial`` and the length of ``iterable``. The cost of an item: a few nanoseconds for lists, tuples, ranges,
+    strings, dicts, sets and arrays of NumPy, whose iterators tell their position; some 30 for everything else.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class track(Generic[_T]):
         iterator = _iterator(iterable)
         self.job = Job(
             job_id,
-            total=_length_hint(iterable) if total is None else total,
+            total=_expected(iterable, initial) if total is None else total,
             title=title,
             unit=unit,
             initial=initial,
@@ -133,9 +134,10 @@ def _length(iterable: object) -> int | None:
         return None
 
 
-def _length_hint(iterable: object) -> int | None:
+def _expected(iterable: object, initial: object) -> int | float | None:
+    """Return how far the count will come, or None: what an earlier run did is not in ``iterable`` any more."""
     try:
         hint = operator.length_hint(iterable, -1)
     except Exception:  # noqa: BLE001 — the same
         return None
-    return None if hint < 0 else hint
+    return None if hint < 0 else (number(initial) or 0) + hint

@@ -200,7 +200,7 @@ def test_a_job_that_somebody_ended_keeps_handing_out_items(settings: Settings) -
 
 
 def test_a_total_may_be_given_hinted_or_unknown(settings: Settings) -> None:
-    for iterable, total, expected in ((iter([1, 2]), None, 2), ((n for n in (1, 2)), None, None), ([1, 2], 5, 5)):
+    for iterable, total, expected in ((iter([1, 2]), None, 3), ((n for n in (1, 2)), None, None), ([1, 2], 5, 5)):
         items = track(iterable, total=total, initial=1, settings=settings)
 
         assert items.job.total == expected
