@@ -188,14 +188,14 @@ class Job(Reported):
 
         The whole moves by the shares of the stages, as announced to ``Job(stages=…)``, or by ``weight``, 0 to 1: the
         share of this one. Without either, the whole is what is counted. As a ``with`` block it is done at the end of
-        the block.
+        the block. In another process than the owner's it only names what is going on there.
         """
         if self._quick is None:
             self._attend()
         name = stage_name(name)
         with self._lock:
             stages = self._stages.enter(name, weight=weight, progress=self._stage_progress(), now_s=time.monotonic())
-            if total is not None or stages.share is not None:
+            if self._owned and (total is not None or stages.share is not None):
                 self._set_n(0)
                 self._total = total
                 self._explicit = None
@@ -360,7 +360,8 @@ class Job(Reported):
     def _stage_done(self, name: str) -> None:
         with self._lock:
             stages = self._stages
-            if stages.present >= 0 and stages.visits[stages.present].name == name and self._total is not None:
+            present = stages.present >= 0 and stages.visits[stages.present].name == name
+            if self._owned and present and self._total is not None:
                 self._set_n(self._total)
 
 

@@ -132,6 +132,20 @@ def test_a_stage_begins_at_zero_whatever_workers_added_before(
     assert (store.stored[-1].n, store.stored[-1].total) == (4, 4)
 
 
+def test_stages_of_a_worker_name_what_it_does_and_take_nothing_back(
+    owner: Job, settings: Settings, store: FaultyStore, until: Until
+) -> None:
+    worker = Job.join("shared", settings=settings)
+    for name in ("decode", "encode"):
+        with worker.stage(name, total=10):
+            worker.update(7)
+
+    assert worker.n == 14
+    until(lambda: (owner.n, store.stored[-1].stage, store.stored[-1].total) == (14, "encode", 100))
+    owner.complete()
+    assert owner.wait(30)
+
+
 def test_what_a_worker_said_once_does_not_come_back_over_what_is_said_later(
     owner: Job, settings: Settings, store: FaultyStore, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
