@@ -24,7 +24,9 @@ if run and newest and run <= newest then
 end
 
 local before = tonumber(redis.call('HGET', KEYS[2], ARGV[1])) or 0
-local added = (tonumber(meta[5]) or 0) - before + tonumber(ARGV[2])
+-- Where the parts were evicted, and the sum was not, each worker says again what it has done: that counts once.
+local sum = redis.call('EXISTS', KEYS[2]) == 1 and tonumber(meta[5]) or 0
+local added = sum - before + tonumber(ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 added = string.format('%.17g', added)
 redis.call('HSET', KEYS[1], 'added', added)

@@ -16,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jupyter_jobprogress.errors import SettingsError, StoreDeniedError, StoreUnavailableError
-from jupyter_jobprogress.protocol.messages import Outcome, decode_state
+from jupyter_jobprogress.protocol.messages import Contribution, Outcome, decode_state
 from jupyter_jobprogress.protocol.state import History, Status
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store.base import Health
@@ -157,6 +157,20 @@ async def test_now_is_the_clock_of_redis_not_the_local_one(redis_server: RedisSe
         assert abs(store.now_us() / 1e6 - time.time()) < 5
     finally:
         await store.close()
+
+
+async def test_what_workers_say_again_counts_once_where_their_parts_were_evicted(
+    store: RedisStore, raw: Redis, namespace: str
+) -> None:
+    run = (await store.publish(make_state("evicted"), start=True)).run
+    for part in ("a", "b"):
+        await store.add("evicted", part=part, contribution=Contribution(n=5), run=run)
+
+    assert await raw.delete(f"{namespace}:jobprogress:parts:evicted") == 1
+
+    for part in ("a", "b"):
+        receipt = await store.add("evicted", part=part, contribution=Contribution(n=6), run=run)
+    assert receipt.added == 12
 
 
 async def test_publishing_survives_a_script_flush_each_time(store: RedisStore, raw: Redis) -> None:
