@@ -44,6 +44,8 @@ class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.selector = native.selector()
         super().__init__(self.selector)
+        # Who debugs asyncio debugs their own: this loop would report itself as slow whenever the job keeps the GIL.
+        self.set_debug(False)
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -156,3 +156,14 @@ def test_a_finished_job_is_let_go(settings: Settings, sender: Sender, until: Unt
     assert job.wait(30)
     until(lambda: sender.busy == 0)
     assert job not in process.open_jobs()
+
+
+def test_who_debugs_asyncio_hears_nothing_of_the_sender(
+    settings: Settings, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    sender = Sender(settings, connect=lambda _: store)
+
+    assert not sender._started().get_debug()
+
+    sender.close()
