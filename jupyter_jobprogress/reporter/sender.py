@@ -12,12 +12,14 @@ import concurrent.futures.thread  # noqa: F401
 import encodings.idna  # noqa: F401
 import logging
 import os
+import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from jupyter_jobprogress.errors import StoreClosedError, StoreError
 from jupyter_jobprogress.protocol.messages import Contribution, Receipt, Stored
@@ -30,6 +32,9 @@ from jupyter_jobprogress.reporter.link import Connect, Link
 from jupyter_jobprogress.reporter.watch import Listing, Watch
 from jupyter_jobprogress.settings import Settings
 from jupyter_jobprogress.store import connect as connect_store
+
+STARVED_S: Final = 0.2
+"""A pause of the sender's thread that is longer than this is not its own."""
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -46,6 +51,32 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__(self.selector)
         # Who debugs asyncio debugs their own: this loop would report itself as slow whenever the job keeps the GIL.
         self.set_debug(False)
+        self._lost_s = 0.0
+        self._seen_s = time.monotonic()
+        self._wait, self.selector.select = self.selector.select, self._select  # type: ignore[method-assign]
+
+    def time(self) -> float:
+        """Return the time of this loop, in seconds: that in which it could run.
+
+        A job that keeps the GIL for seconds keeps the answers of its store from this thread. They are not late.
+        """
+        now_s = time.monotonic()
+        if now_s - self._seen_s > STARVED_S:
+            self._lost_s += now_s - self._seen_s
+        self._seen_s = now_s
+        return now_s - self._lost_s
+
+    def _select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.time()
+        events = self._wait(timeout)
+        now_s = time.monotonic()
+        waited_s = now_s - self._seen_s
+        over_s = 0.0 if timeout is None else waited_s - max(0.0, timeout)
+        if over_s > STARVED_S:
+            # What has come is read before any deadline ends.
+            self._lost_s += waited_s if events else over_s
+        self._seen_s = now_s
+        return events
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 
@@ -10,6 +12,7 @@ import pytest
 
 from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.reporter.job import Job
+from jupyter_jobprogress.reporter.sender import Sender
 from jupyter_jobprogress.settings import Settings
 from tests.support.faulty_store import FaultyStore
 
@@ -43,6 +46,28 @@ def test_an_outage_is_said_once_and_outlived(
     assert all(published.start for published in store.published)  # none came through before: each asks for a run
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
     assert len([record for record in caplog.records if "answers again" in record.message]) == 1
+
+
+def test_no_deadline_of_the_store_ends_while_the_job_keeps_the_interpreter(sender: Sender) -> None:
+    async def ask() -> bytes:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+
+            def keep() -> None:
+                theirs.send(b"!")
+                time.sleep(1.0)
+
+            loop.call_soon(keep)
+            async with asyncio.timeout(0.5):
+                answer = await loop.sock_recv(ours, 1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await loop.sock_recv(ours, 1)
+            return answer
+
+    assert sender._run(ask).result(30) == b"!"
 
 
 def test_a_refused_credential_is_said_once_and_not_tried_at_once(
