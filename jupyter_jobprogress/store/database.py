@@ -39,14 +39,18 @@ PRAGMA user_version = 2;
 _FROM_VERSION_1: Final = "ALTER TABLE jobs ADD COLUMN shared BLOB NOT NULL DEFAULT x''"
 
 _COLUMNS: Final = "job_id, seq, run, ended, cancel, status, parent_id, state, history, shared, expires_us"
-# >= and not >: the cancel flag changes without a new seq.
+# >= and not >: the cancel flag changes without a new seq. A run that another server has replaced does not come back,
+# and a flag that another has raised stays.
 _UPSERT: Final = f"""
 INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, run = excluded.run, ended = excluded.ended,
-    cancel = excluded.cancel, status = excluded.status, parent_id = excluded.parent_id, state = excluded.state,
+    cancel = max(excluded.cancel, jobs.cancel AND jobs.run IS excluded.run), status = excluded.status,
+    parent_id = excluded.parent_id, state = excluded.state,
     history = excluded.history, shared = excluded.shared, expires_us = excluded.expires_us
-WHERE excluded.seq >= jobs.seq
+WHERE excluded.seq >= jobs.seq AND coalesce(excluded.run, 0) >= coalesce(jobs.run, 0)
 """
+# Of a state that this server knew when another had a newer one.
+_CANCEL: Final = "UPDATE jobs SET cancel = 1 WHERE job_id = ? AND run IS ?"
 
 
 class Row(NamedTuple):
@@ -63,6 +67,11 @@ class Row(NamedTuple):
     history: bytes
     shared: bytes
     expires_us: int
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """What orders the rows of a job that several servers take in: a new run is newer than all of an older one."""
+        return self.fence.run or 0, self.fence.seq
 
     def values(self) -> tuple[object, ...]:
         fence = self.fence
@@ -100,14 +109,16 @@ class Database:
             self._connection = connection
         return self._connection
 
-    def write(self, rows: Iterable[Row], deleted: Iterable[str], *, now_us: int) -> None:
-        """Write rows and deletions in one transaction, and drop what has expired."""
+    def write(self, rows: Sequence[Row], deleted: Iterable[str], *, now_us: int) -> None:
+        """Drop what has expired and write deletions and rows, in one transaction."""
         connection = self._open()
         connection.execute("BEGIN IMMEDIATE")
         try:
+            # First what is gone, whose run is not to be compared with.
+            connection.execute("DELETE FROM jobs WHERE expires_us <= ?", (now_us,))
             connection.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in deleted])
             connection.executemany(_UPSERT, [row.values() for row in rows])
-            connection.execute("DELETE FROM jobs WHERE expires_us <= ?", (now_us,))
+            connection.executemany(_CANCEL, [(row.job_id, row.fence.run) for row in rows if row.fence.cancel])
         except BaseException:
             connection.execute("ROLLBACK")
             raise

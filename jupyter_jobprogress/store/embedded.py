@@ -178,7 +178,7 @@ class EmbeddedStore(Store):
 
     def subscribe(self, listener: Listener) -> Subscription:
         self._check_open()
-        return _EmbeddedSubscription(self._subscriptions, listener, self._check_open)
+        return _EmbeddedSubscription(self._subscriptions, listener, self._begin)
 
     async def close(self) -> None:
         if self._closed:
@@ -195,6 +195,12 @@ class EmbeddedStore(Store):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError
+
+    def _begin(self) -> None:
+        """Begin to write behind and to look at what other servers write, unless that is under way."""
+        self._check_open()
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush_behind())
 
     async def _fetch(self, job_id: str) -> Row | None:
         """Return the row of a job, from memory or else from the file, which is read once per job."""
@@ -237,7 +243,7 @@ class EmbeddedStore(Store):
         self._dirty.add(row.job_id)
         self._deleted.discard(row.job_id)
         if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush_behind())
+            self._begin()
 
     def _push(self, stored: Stored) -> None:
         for subscription in tuple(self._subscriptions.get(stored.job_id, ())):
@@ -252,9 +258,11 @@ class EmbeddedStore(Store):
             except TimeoutError:
                 pass
             await self._flush()
-            if self._settings.database and not self._closed:
-                await self._look_elsewhere()
-            self._evict()
+            # What leaves memory must be in the file: nobody writes meanwhile.
+            async with self._flushing:
+                if self._settings.database and not self._closed:
+                    await self._look_elsewhere()
+                self._evict()
 
     async def _flush(self) -> None:
         """Write what is dirty now. A failing disk is said once; memory goes on serving, and it is tried again.
@@ -288,19 +296,25 @@ class EmbeddedStore(Store):
         self._failing = True
 
     async def _look_elsewhere(self) -> None:
-        """Push newer states that another server wrote for jobs that are watched here."""
+        """Take in what another server wrote: push newer states of jobs that are watched here, and forget what memory
+        has of all others, so that it is read again."""
         watched = [job_id for job_id, subscriptions in self._subscriptions.items() if subscriptions]
         try:
-            if not await self._run(self._database.changed_elsewhere) or not watched:
+            if not await self._run(self._database.changed_elsewhere):
                 return
-            rows = await self._read_rows(watched)
         except StoreUnavailableError:
             return  # said by _flush, which meets the same file
-        for row in rows:
-            here = self._rows.get(row.job_id)
-            if here is None or here.fence.seq < row.fence.seq:
+        before, self._rows = self._rows, {job_id: row for job_id, row in self._rows.items() if job_id in self._dirty}
+        for row in await self._read_rows(list({*watched, *self._rows})):
+            here = self._rows.get(row.job_id) or before.get(row.job_id)
+            if row.job_id in self._deleted:
+                continue
+            if here is None or here.age < row.age:
                 self._rows[row.job_id] = row
                 self._push(_stored(row))
+            elif row.fence.cancel and row.fence.run == here.fence.run and row.job_id in self._rows:
+                # Reported here all the time, so that memory is newer than the file but for this.
+                self._rows[row.job_id] = here._replace(fence=here.fence._replace(cancel=True))
 
     def _evict(self) -> None:
         now_us = self.now_us()
@@ -331,11 +345,11 @@ def _stored(row: Row) -> Stored:
 
 class _EmbeddedSubscription(Subscription):
     def __init__(
-        self, index: dict[str, set[_EmbeddedSubscription]], listener: Listener, check_open: Callable[[], None]
+        self, index: dict[str, set[_EmbeddedSubscription]], listener: Listener, begin: Callable[[], None]
     ) -> None:
         self._index = index
         self._listener = listener
-        self._check_open = check_open
+        self._begin = begin
         self._jobs: set[str] = set()
 
     def pushed(self, stored: Stored) -> None:
@@ -345,7 +359,7 @@ class _EmbeddedSubscription(Subscription):
             _log.exception("A listener of job %r failed", stored.job_id)
 
     async def add(self, job_id: str) -> None:
-        self._check_open()
+        self._begin()
         self._jobs.add(check_job_id(job_id))
         self._index.setdefault(job_id, set()).add(self)
 

@@ -130,7 +130,6 @@ async def test_two_servers_of_one_user_see_each_others_jobs(settings: Settings) 
     here, there = EmbeddedStore(settings), EmbeddedStore(settings)
     listener = Listener()
     await there.subscribe(listener).add("a")
-    await there.publish(state("other"))
 
     await here.publish(state("a", n=1))
 
@@ -138,7 +137,75 @@ async def test_two_servers_of_one_user_see_each_others_jobs(settings: Settings) 
         assert decode_state((await listener.seen.get()).data).n == 1
         await here.publish(state("a", "completed", n=2))
         assert decode_state((await listener.seen.get()).data).status is Status.COMPLETED
+    await there.publish(state("other", "completed"))
     assert {stored.job_id for stored in (await here.list()).jobs} == {"a", "other"}
+    await here.close()
+    await there.close()
+
+
+async def has_looked(store: EmbeddedStore) -> None:
+    """Wait until a store has taken in what other servers have written before."""
+    other = EmbeddedStore(store._settings)
+    listener = Listener()
+    subscription = store.subscribe(listener)
+    await subscription.add("marker")
+    await other.publish(state("marker", "completed"))
+    async with asyncio.timeout(30):
+        await listener.seen.get()
+    await subscription.close()
+    await other.close()
+
+
+async def test_a_server_that_knew_a_job_reads_how_it_ended_at_another(settings: Settings) -> None:
+    here, there = EmbeddedStore(settings), EmbeddedStore(settings)
+    run = (await here.publish(state("a"), start=True)).run
+    await here.list()
+    assert await there.request_cancel("a")
+    await has_looked(here)
+
+    await here.publish(state("a", "cancelled", run=run))
+    await has_looked(there)
+
+    assert decode_state((await there.read(["a"]))["a"].data).status is Status.CANCELLED
+    assert (await there.publish(state("a", run=run))).outcome == "ended"
+    await there.delete("a")
+    await has_looked(here)
+    assert await here.read(["a"]) == {}
+    await here.close()
+    await there.close()
+
+
+async def test_a_wish_to_cancel_at_another_server_reaches_a_job_that_reports_all_the_time(settings: Settings) -> None:
+    here, there = EmbeddedStore(settings), EmbeddedStore(settings)
+    run = (await here.publish(state("a"), start=True)).run
+    await here.list()
+    assert await there.request_cancel("a")
+
+    async with asyncio.timeout(30):
+        while not (await here.publish(state("a", run=run))).cancel_requested:
+            await asyncio.sleep(0)
+
+    await here.list()
+    await here.close()
+    await there.close()
+    after = EmbeddedStore(settings)
+    assert (await after.publish(state("a", run=run))).cancel_requested
+    await after.close()
+
+
+async def test_a_run_that_another_server_has_replaced_does_not_come_back(settings: Settings) -> None:
+    here, there = EmbeddedStore(settings), EmbeddedStore(settings)
+    old = (await here.publish(state("a"), start=True)).run
+    await here.list()
+    new = await there.publish(state("a", n=1), start=True)
+    await there.list()
+
+    await here.publish(state("a", run=old, n=2))
+    await here.list()
+    await has_looked(here)
+
+    assert (await here.publish(state("a", run=old))).outcome == "superseded"
+    assert decode_state((await here.read(["a"]))["a"].data).run == new.run
     await here.close()
     await there.close()
 
@@ -173,4 +240,17 @@ async def test_expired_states_are_gone_from_memory_and_file() -> None:
 
     assert set(await store.read(["a", "b"])) == {"b"}
     assert [stored.job_id for stored in (await store.list()).jobs] == ["b"]
+    await store.close()
+
+
+async def test_a_job_that_comes_again_after_it_has_expired_is_written(settings: Settings) -> None:
+    now_us = 1_000_000_000_000_000
+    store = EmbeddedStore(settings, clock_us=lambda: now_us)
+    await store.publish(state("a"), start=True)
+    await store.list()
+
+    now_us += 4_000_000_000
+    await store.publish(state("a", "completed"))
+
+    assert [stored.status for stored in (await store.list()).jobs] == [Status.COMPLETED]
     await store.close()
