@@ -21,7 +21,7 @@ from jupyter_jobprogress.errors import (
 )
 from jupyter_jobprogress.protocol import limits
 from jupyter_jobprogress.protocol.names import check_job_id
-from jupyter_jobprogress.protocol.state import History, State, Status
+from jupyter_jobprogress.protocol.state import History, Int64, Run, State, Status
 
 _MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -42,7 +42,7 @@ class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     before is no news.
     """
 
-    n: float | int = 0
+    n: float | Int64 = 0
     part: str | None = None
     stage: str | None = None
     message: str | None = None
@@ -229,7 +229,7 @@ def decode_update(job_id: str, data: bytes | str, *, timestamp: str) -> State:
         status = "failed" if "error" in said else "completed" if "result" in said else "processing"
         fields = {"status": status, "stage": "", "message": "", "timestamp": timestamp, "job_id": job_id} | said
         state = msgspec.convert(fields | {"progress": _progress(fields)}, State)
-    except _MALFORMED as exc:
+    except (*_MALFORMED, OverflowError) as exc:  # the quotient of large integers
         raise InvalidMessageError(str(exc)) from exc
     if state.job_id != job_id:
         raise InvalidArgumentError("job_id", state.job_id, f"{job_id}, as in the path, or absent")
@@ -318,7 +318,7 @@ class Add(Struct, frozen=True, tag="add"):
     job_id: str
     part: str
     contribution: Contribution
-    run: int | None = None
+    run: Run | None = None
     id: int | None = None
 
 
@@ -332,7 +332,7 @@ class ListJobs(Struct, frozen=True, tag="list"):
     status: Status | None = None
     parent_id: str | None = None
     limit: int = 100
-    after: int | None = None
+    after: Int64 | None = None
 
 
 class Delete(Struct, frozen=True, tag="delete"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class Status(StrEnum):
@@ -33,6 +33,13 @@ LEGAL_MOVES: Final[dict[Status, frozenset[Status]]] = {
     Status.CANCELLED: frozenset(),
 }
 """Within one run. A new run may start from anywhere (rule 15)."""
+
+
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""An integer of a message. JSON has no limit, but SQLite has, and a larger one is no float any more."""
+
+Run = Annotated[int, Meta(ge=0, le=2**53)]
+"""Exact in a double, in which Lua and JavaScript count: until the year 2255."""
 
 
 class Origin(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,11 +95,11 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
     seq: int | None = None
-    run: int | None = None
+    run: Run | None = None
     title: str | None = None
     unit: str | None = None
-    n: float | int | None = None
-    total: float | int | None = None
+    n: float | Int64 | None = None
+    total: float | Int64 | None = None
     rate_per_s: float | None = None
     eta_s: float | None = None
     started_at: str | None = None

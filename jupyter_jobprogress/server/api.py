@@ -98,7 +98,7 @@ class JobsHandler(Rest):
             status=None if status is None else Status(status),
             parent_id=None if parent_id is None else check_job_id(parent_id),
             limit=self._integer("limit", default=100, most=MAX_LIMIT) or 100,
-            after=self._integer("after", default=None, most=2**63),
+            after=self._integer("after", default=None, most=2**63 - 1),
         )
         jobs = b",".join(stored.data for stored in page.jobs)
         rest = json.encode({"next": page.next, "now_us": self.store.now_us()})
@@ -108,7 +108,8 @@ class JobsHandler(Rest):
         text = self.get_query_argument(name, None)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= most):
+        # No longer than any that could be right: Python reads no number of thousands of digits.
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most):
             raise InvalidArgumentError(name, text, f"a whole number from 1 to {most}")
         return int(text)
 

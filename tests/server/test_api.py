@@ -59,7 +59,18 @@ async def test_jobs_are_listed_in_pages_newest_first(jp_fetch: Fetch, service: S
     assert first["now_us"] >= first["jobs"][0]["seq"]
 
 
-@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "x"}, {"after": "-1"}, {"status": "done"}, {"limit": "²"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "x"},
+        {"limit": "²"},
+        {"limit": "1".zfill(20) + "0" * 5000},
+        {"after": "-1"},
+        {"after": str(2**63)},
+        {"status": "done"},
+    ],
+)
 async def test_bad_queries_say_what_was_expected(jp_fetch: Fetch, query: dict[str, str]) -> None:
     code, message = await refused(jp_fetch(*JOBS, params=query))
 
