@@ -39,7 +39,12 @@ _UNREADABLE: Final = "(a URL that cannot be read)"
 
 _CHECKS: Final[tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...]] = (
     (
-        ("ttl_s", "terminal_ttl_s", "deadline_s", "probe_idle_s", "probe_deadline_s", "drain_s"),
+        ("ttl_s", "terminal_ttl_s"),
+        "a number of seconds above 0, and at most 1e10, which is 300 years",  # stores count them in 64 bits
+        lambda value: 0 < value <= 1e10,
+    ),
+    (
+        ("deadline_s", "probe_idle_s", "probe_deadline_s", "drain_s"),
         "a number of seconds above 0",
         lambda value: math.isfinite(value) and value > 0,
     ),

@@ -63,7 +63,9 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
     "fields",
     [
         {"ttl_s": 0},
+        {"ttl_s": math.nan},
         {"terminal_ttl_s": -1},
+        {"terminal_ttl_s": 1e13},
         {"deadline_s": math.inf},
         {"probe_idle_s": math.nan},
         {"ping_interval_s": -1},
