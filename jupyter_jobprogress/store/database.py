@@ -18,7 +18,9 @@ from jupyter_jobprogress.protocol.state import Status
 from jupyter_jobprogress.store.portions import PORTION_BYTES
 from jupyter_jobprogress.store.rules import Fence
 
-_SCHEMA: Final = """
+VERSION: Final = 2
+
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS jobs (
     job_id TEXT PRIMARY KEY,
     seq INTEGER NOT NULL,
@@ -34,7 +36,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_seq ON jobs (seq);
 CREATE INDEX IF NOT EXISTS jobs_by_expiry ON jobs (expires_us);
-PRAGMA user_version = 2;
+PRAGMA user_version = {VERSION};
 """
 _FROM_VERSION_1: Final = "ALTER TABLE jobs ADD COLUMN shared BLOB NOT NULL DEFAULT x''"
 
@@ -103,9 +105,11 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             # A terminal state that was acknowledged must be on the disk, not in the page cache.
             connection.execute("PRAGMA synchronous = FULL")
-            if connection.execute("PRAGMA user_version").fetchone() == (1,):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 1:
                 connection.execute(_FROM_VERSION_1)
-            connection.executescript(_SCHEMA)
+            if version < VERSION:  # a later one is left as it is, for the server of that version
+                connection.executescript(_SCHEMA)
             self._connection = connection
         return self._connection
 

@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -154,9 +155,16 @@ class EmbeddedStore(Store):
         limit = min(max(limit, 1), 1000)
         await self._flush()
         now_us = self.now_us()
-        rows, more = await self._run(
-            lambda: self._database.list(status=status, parent_id=parent_id, limit=limit, after=after, now_us=now_us)
-        )
+        # While the disk fails, the file is behind, if it can be read at all.
+        known = list(self._rows.values()) if self._failing else None
+
+        def look() -> tuple[list[Row], bool]:
+            with closing(Database(":memory:")) if known is not None else nullcontext(self._database) as database:
+                if known is not None:
+                    database.write(known, (), now_us=now_us)
+                return database.list(status=status, parent_id=parent_id, limit=limit, after=after, now_us=now_us)
+
+        rows, more = await self._run(look)
         return Page([_stored(row) for row in rows], rows[-1].fence.seq if more else None)
 
     async def request_cancel(self, job_id: str) -> bool:
@@ -292,7 +300,12 @@ class EmbeddedStore(Store):
 
     def _disk_failed(self, exc: StoreUnavailableError) -> None:
         if not self._failing:
-            _log.warning("Job states are in memory alone and are lost with this process: %s", exc)
+            _log.warning(
+                "Job states are in memory alone and are lost with this process until %s can be written: %s. "
+                "Make room, or move a damaged file away and start the server again.",
+                self._settings.database,
+                exc.reason,
+            )
         self._failing = True
 
     async def _look_elsewhere(self) -> None:

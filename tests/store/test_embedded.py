@@ -254,3 +254,46 @@ async def test_a_job_that_comes_again_after_it_has_expired_is_written(settings: 
 
     assert [stored.status for stored in (await store.list()).jobs] == [Status.COMPLETED]
     await store.close()
+
+
+async def test_while_the_disk_fails_memory_is_listed_and_the_log_names_the_file(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = EmbeddedStore(settings)
+    await store.publish(state("gone"))
+    run = (await store.publish(state("a"), start=True)).run
+    await store.list()
+    with sqlite3.connect(settings.database or "") as other:
+        other.execute("CREATE TRIGGER full BEFORE UPDATE ON jobs BEGIN SELECT raise(ABORT, 'disk is full'); END")
+        other.execute("CREATE TRIGGER as_full BEFORE INSERT ON jobs BEGIN SELECT raise(ABORT, 'disk is full'); END")
+    other.close()
+
+    await store.publish(state("a", "completed", run=run))
+    await store.publish(state("b", parent_id="a"))
+    await store.delete("gone")
+
+    assert [(stored.job_id, stored.status) for stored in (await store.list()).jobs] == [
+        ("b", Status.PROCESSING),
+        ("a", Status.COMPLETED),
+    ]
+    assert [stored.job_id for stored in (await store.list(parent_id="a")).jobs] == ["b"]
+    assert f"until {settings.database} can be written" in caplog.text
+    await store.close()
+
+
+async def test_a_file_of_a_later_version_is_written_and_keeps_its_version(settings: Settings) -> None:
+    before = EmbeddedStore(settings)
+    await before.publish(state("a", "completed"))
+    await before.close()
+    with sqlite3.connect(settings.database or "") as other:
+        other.executescript("ALTER TABLE jobs ADD COLUMN later TEXT; PRAGMA user_version = 3")
+    other.close()
+
+    store = EmbeddedStore(settings)
+    await store.publish(state("b", "completed"))
+
+    assert {stored.job_id for stored in (await store.list()).jobs} == {"a", "b"}
+    await store.close()
+    with sqlite3.connect(settings.database or "") as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (3,)
+    other.close()
