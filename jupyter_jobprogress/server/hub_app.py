@@ -30,6 +30,7 @@ class JobProgressHub(JobProgressServer):
     """Reads ``c.JobProgress``, ``c.JobProgressServer`` and ``c.HubOAuth``, and what a Hub tells its services."""
 
     description = "Serve the progress of jobs to the users of a JupyterHub, each his own. Started by the Hub."
+    sections = frozenset(kind.__name__ for kind in HubOAuth.__mro__)
     behind_proxy = True
 
     tenant_key_file = Unicode(

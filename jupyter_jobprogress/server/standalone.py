@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, NoReturn
 from urllib.parse import quote, urlsplit
 
 from jupyter_core.application import JupyterApp
@@ -57,7 +57,12 @@ class _Strict(KVArgParseConfigLoader):
         return config
 
     def _handle_unrecognized_alias(self, arg: str) -> None:
-        self.parser.exit(2, f"jupyter jobprogress serve: Expected an option of --help, got {arg!r}.\n")
+        _no_option(arg)
+
+
+def _no_option(name: str) -> NoReturn:
+    print(f"jupyter jobprogress serve: Expected an option of --help, got {name!r}.", file=sys.stderr)
+    sys.exit(2)
 
 
 class JobProgressServer(JobProgress, JupyterApp):
@@ -66,6 +71,9 @@ class JobProgressServer(JobProgress, JupyterApp):
     name = "jupyter-jobprogress"
     version = __version__
     raise_config_file_errors = True
+    sections: ClassVar[frozenset[str]] = frozenset()
+    """Classes besides this one that a command line may configure."""
+
     behind_proxy = False
     """Whether X-Forwarded-For and -Proto are those of a proxy that nobody goes around."""
 
@@ -144,6 +152,7 @@ class JobProgressServer(JobProgress, JupyterApp):
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT. Exits with 1, and the reason, where it cannot begin."""
         super().start()
+        self.refuse_unknown()
         for name in ("jupyter_jobprogress", "tornado"):
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = self.log.handlers, False
@@ -155,6 +164,17 @@ class JobProgressServer(JobProgress, JupyterApp):
         except (OSError, JobProgressError) as exc:
             where = self.socket or f"{self.host}:{self.port}"
             sys.exit(f"jupyter jobprogress serve: cannot serve on {where}: {exc}")
+
+    def refuse_unknown(self) -> None:
+        """Exit with 2 where something is set that there is not: traitlets warns of a trait, and not of a class."""
+        ours, traits = {kind.__name__ for kind in type(self).__mro__}, self.traits(config=True)
+        for section in self.cli_config.keys() - ours - self.sections:
+            _no_option(section)
+        for section in ours & self.config.keys():
+            # What a file has of JobProgress may be for the extension, which reads it, too.
+            given = self.cli_config if section == "JobProgress" else self.config
+            for name in given.get(section, {}).keys() - traits.keys():
+                _no_option(f"{section}.{name}")
 
     async def serve(self, stop: asyncio.Event | None = None) -> None:
         """Serve until ``stop`` is set, or without one until a signal comes."""

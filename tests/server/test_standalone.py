@@ -252,7 +252,8 @@ def test_a_token_that_was_given_is_not_printed(tmp_path: Path, variable: dict[st
 def test_the_configuration_is_that_of_the_extension(tmp_path: Path, redis_server: RedisServer) -> None:
     environment = isolated_environment(tmp_path, REDIS_URL=redis_server.url)
     (Path(environment["JUPYTER_CONFIG_DIR"]) / "jupyter_jobprogress_config.py").write_text(
-        f"c.JobProgress.namespace = 'n'\nc.JobProgressServer.base_url = '/p'\nc.JobProgressServer.token = {TOKEN!r}\n"
+        "c.JobProgress.namespace = 'n'\nc.JobProgress.kernels_report_here = False\n"
+        f"c.JobProgressServer.base_url = '/p'\nc.JobProgressServer.token = {TOKEN!r}\n"
     )
     with serving(tmp_path, environment=environment) as running:
         assert urlsplit(running.url).path == "/p/"
@@ -272,14 +273,22 @@ def test_the_configuration_is_that_of_the_extension(tmp_path: Path, redis_server
         (["--config=/nowhere.py"], 1, "got '/nowhere.py'"),
         (["--config={broken}"], 1, "NameError"),
         (["--certfle=/nowhere.pem"], 2, "got 'certfle'"),
+        (["--JobProgressServer.certfle=/nowhere.pem"], 2, "got 'JobProgressServer.certfle'"),
+        (["--JobProgress.tll_s=5"], 2, "got 'JobProgress.tll_s'"),
+        (["--JobProgresServer.certfile=/nowhere.pem"], 2, "got 'JobProgresServer'"),
+        (["--config={misspelt}"], 2, "got 'JobProgressServer.certfle'"),
         (["8085"], 2, "got '8085'"),
     ],
 )
 def test_what_cannot_work_ends_with_a_reason(tmp_path: Path, arguments: list[str], code: int, reason: str) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("c.JobProgressServer.port = eighty")
+    misspelt = tmp_path / "misspelt.py"
+    misspelt.write_text("c.JobProgressServer.certfle = '/nowhere.pem'")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        given = [argument.format(taken=taken.getsockname()[1], broken=broken) for argument in arguments]
+        given = [
+            argument.format(taken=taken.getsockname()[1], broken=broken, misspelt=misspelt) for argument in arguments
+        ]
         done = subprocess.run(
             [sys.executable, "-m", "jupyter_jobprogress", "serve", *given],
             env=isolated_environment(tmp_path),
