@@ -15,7 +15,6 @@ from jupyter_jobprogress.errors import InvalidArgumentError, JobProgressError, P
 from jupyter_jobprogress.protocol.messages import Outcome, Receipt, decode_update
 from jupyter_jobprogress.protocol.names import check_job_id
 from jupyter_jobprogress.protocol.payload import timestamp
-from jupyter_jobprogress.protocol.state import State
 from jupyter_jobprogress.store import connect
 
 
@@ -41,18 +40,15 @@ async def command(options: Namespace) -> Exit:
 
 
 async def _send(options: Namespace) -> Receipt:
-    settings = find(options.url)
-    update = _update(options)
-    store = connect(settings)
+    # First, since what is wrong in the script is wrong also where no server is found.
+    update = msgspec.json.encode(_update(options))
+    state = decode_update(check_job_id(options.job_id), update, timestamp="")
+    store = connect(find(options.url))
     try:
-        state = _state(options, update, timestamp(store.now_us() / 1e6))
-        return await store.publish(state, start=options.start)
+        now = timestamp(store.now_us() / 1e6)
+        return await store.publish(msgspec.structs.replace(state, timestamp=now), start=options.start)
     finally:
         await store.close()
-
-
-def _state(options: Namespace, update: dict[str, object], now: str) -> State:
-    return decode_update(check_job_id(options.job_id), msgspec.json.encode(update), timestamp=now)
 
 
 def _update(options: Namespace) -> dict[str, object]:

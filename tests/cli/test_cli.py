@@ -48,6 +48,18 @@ def call(
     )
 
 
+def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call a command where no server is to be found."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=isolated_environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def states(server: Serving) -> dict[str, dict[str, object]]:
     lines = call(server, "list", "--json", "--limit=1000").stdout.splitlines()
     return {state["job_id"]: state for state in map(json.loads, lines)}
@@ -123,12 +135,16 @@ def test_a_wrong_token_is_denied(server: Serving) -> None:
 
 
 def test_without_any_server_it_says_how_to_name_one(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*COMMAND, "list"], env=isolated_environment(tmp_path), capture_output=True, text=True, timeout=60, check=False
-    )
+    done = alone(tmp_path, "list")
 
     assert done.returncode == Exit.UNAVAILABLE
     assert "jupyter jobprogress serve" in done.stderr
+
+
+def test_a_report_that_cannot_be_is_wrong_usage_also_without_any_server(tmp_path: Path) -> None:
+    assert alone(tmp_path, "report", "a").returncode == Exit.OK
+    assert alone(tmp_path, "report", "a b").returncode == Exit.USAGE
+    assert alone(tmp_path, "report", "a", "--progress=40").returncode == Exit.USAGE
 
 
 @pytest.mark.parametrize(("end", "code"), [("--status=completed", Exit.OK), ("--error=Broken", Exit.JOB_FAILED)])
