@@ -190,9 +190,14 @@ def test_a_ticket_is_all_that_a_job_elsewhere_needs(server: Serving) -> None:
     assert call(server, "watch", "train-7", environment=given).returncode == Exit.DENIED
 
 
-def test_the_curl_form_works_as_printed(server: Serving) -> None:
-    printed = call(server, "ticket", "curled").stdout
-    (curl,) = re.findall(r"^# (curl .*)$", printed, re.MULTILINE)
+@pytest.mark.parametrize("page", [None, "protocol.md", "reporting.md"])
+def test_the_curl_form_works_as_printed(server: Serving, page: str | None) -> None:
+    curl, job_id = "", "curled"
+    if page is not None:
+        ((curl, job_id),) = re.findall(r"`(curl [^`]*api/jobs/([^/`]+)/updates\")`", (DOCS / page).read_text())
+    printed = call(server, "ticket", job_id).stdout
+    if page is None:
+        (curl,) = re.findall(r"^# (curl .*)$", printed, re.MULTILINE)
     lines = "\n".join(line for line in printed.splitlines() if line.startswith("export"))
 
     done = subprocess.run(["sh", "-euc", f"{lines}\n{curl} -sf"], env=server.environment, check=False, timeout=30)
@@ -228,7 +233,9 @@ def test_a_ticket_is_taken_back_by_its_id(server: Serving) -> None:
     assert status() == 401
 
 
-@pytest.mark.parametrize("arguments", [(), ("a", "--revoke", "0123456789abcdef"), ("--revoke", "../jobs/a")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("a", "--revoke", "0123456789abcdef"), ("--revoke", "../jobs/a"), ("a", "--public-url=x.org")]
+)
 def test_a_ticket_is_made_or_taken_back_and_nothing_else(server: Serving, arguments: tuple[str, ...]) -> None:
     assert call(server, "ticket", *arguments).returncode == Exit.USAGE
 
