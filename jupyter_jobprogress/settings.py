@@ -126,6 +126,13 @@ def check_url(url: str, name: str = "the store URL") -> str:
     return url
 
 
+def check_public_url(url: str, name: str) -> str:
+    """Return the URL if a job elsewhere can report to it. Raises SettingsError."""
+    if url.partition("://")[0] not in ("http", "https") or mask_url(url) == _UNREADABLE or not urlsplit(url).hostname:
+        raise SettingsError(name, mask_url(url), "like https://hub.example.org/user/ann/jobprogress/, with its scheme")
+    return url
+
+
 def check_isolation(url: str, namespace: str, name: str, environ: Mapping[str, str] = os.environ) -> None:
     """Refuse what a JupyterHub's users would share unawares: one Redis with one set of names.
 

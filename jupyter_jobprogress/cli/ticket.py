@@ -19,7 +19,7 @@ from jupyter_jobprogress.client.places import find
 from jupyter_jobprogress.errors import InvalidArgumentError, SettingsError, StoreDeniedError, StoreUnavailableError
 from jupyter_jobprogress.protocol.tickets import TicketAnswer, decode_request
 from jupyter_jobprogress.server.running import server_at
-from jupyter_jobprogress.settings import REMOTE_SCHEMES, Settings, is_loopback, mask_url
+from jupyter_jobprogress.settings import REMOTE_SCHEMES, Settings, check_public_url, is_loopback, mask_url
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -32,6 +32,8 @@ async def command(options: Namespace) -> Exit:
         raise InvalidArgumentError("job_id", options.job_id, "a job's id, or --revoke with that of a ticket")
     if options.revoke is not None:
         return _revoke(settings, options.revoke)
+    if options.public_url is not None:
+        check_public_url(options.public_url, "--public-url")
     body = msgspec.json.encode(
         {
             "prefix" if options.prefix else "job_id": options.job_id,

@@ -11,7 +11,7 @@ from traitlets import Float, Int, Unicode, default
 from traitlets.config import Configurable
 
 from jupyter_jobprogress.server.ticket_key import TicketKey
-from jupyter_jobprogress.settings import REDIS_SCHEMES, REMOTE_SCHEMES, Settings
+from jupyter_jobprogress.settings import REDIS_SCHEMES, REMOTE_SCHEMES, Settings, check_public_url
 
 LIMITS: Final = (
     "max_subscriptions",
@@ -144,6 +144,8 @@ class JobProgress(Configurable):
 
     def service_settings(self) -> Settings:
         """Return what was set as ``Settings``. Raises SettingsError."""
+        if self.public_url:
+            check_public_url(self.public_url, "public_url")
         return Settings(
             url=self.service_url or self.redis_url or None,
             token=os.environ.get("JUPYTERHUB_API_TOKEN") if self.service_url else None,

@@ -268,6 +268,7 @@ def test_the_configuration_is_that_of_the_extension(tmp_path: Path, redis_server
         (["--port=65536"], 1, "65535"),
         (["--certfile=/nowhere.pem"], 1, "No such file or directory), got '/nowhere.pem'"),
         (["--redis-url=ftp://x"], 1, "redis://"),
+        (["--public-url=jobs.example.org/p"], 1, "with its scheme"),
         (["--socket=/tmp/s", "--certfile=/nowhere.pem"], 1, "unix socket"),
         (["--allow-origin=https://app.example/"], 1, "got 'https://app.example/'"),
         (["--config=/nowhere.py"], 1, "got '/nowhere.py'"),
