@@ -126,13 +126,17 @@ class StateTooLargeError(_LimitError):
 
 
 class HistoryTooLargeError(_LimitError):
-    """An encoded history is over its limit of bytes."""
+    """A history is over its limit of bytes, or of points in a series."""
 
     code = "history_too_large"
 
+    def __init__(self, actual: int, limit: int, of: str = "bytes as JSON") -> None:
+        super().__init__(actual, limit)
+        self.of = of
+
     def __str__(self) -> str:
         return (
-            f"Expected a history of at most {self.limit} bytes as JSON, got {self.actual}. "
+            f"Expected a history of at most {self.limit} {self.of}, got {self.actual}. "
             "Thin the series to 128 points each, or send fewer of them."
         )
 

@@ -161,9 +161,7 @@ def encode_state(state: State) -> tuple[bytes, bytes]:
         ProtocolError: what ``check_state`` raises; StateTooLargeError; HistoryTooLargeError.
     """
     check_state(state)
-    history = b"" if state.history is None else _encoder.encode(state.history)
-    if len(history) > limits.HISTORY_BYTES:
-        raise HistoryTooLargeError(len(history), limits.HISTORY_BYTES)
+    history = b"" if state.history is None else _encode_history(state.history)
     try:
         body = _encoder.encode(_without_store_fields(state))
     except (UnicodeEncodeError, TypeError) as exc:
@@ -171,6 +169,16 @@ def encode_state(state: State) -> tuple[bytes, bytes]:
     if len(body) > limits.STATE_BYTES:
         raise StateTooLargeError(len(body), limits.STATE_BYTES)
     return body, history
+
+
+def _encode_history(history: History) -> bytes:
+    points = max(len(history.t_s), len(history.progress), *map(len, history.metrics.values()))
+    if points > limits.HISTORY_POINTS:
+        raise HistoryTooLargeError(points, limits.HISTORY_POINTS, "points in each series")
+    data = _encoder.encode(history)
+    if len(data) > limits.HISTORY_BYTES:
+        raise HistoryTooLargeError(len(data), limits.HISTORY_BYTES)
+    return data
 
 
 def _without_store_fields(state: State) -> State:

@@ -92,7 +92,9 @@ def test_what_the_store_gives_is_spliced_in_and_read_back() -> None:
         ({"metadata": nested(17)}, NestingTooDeepError),
         ({"result": nested(17)}, NestingTooDeepError),
         ({"metadata": {"x": "y" * 65_536}}, StateTooLargeError),
-        ({"history": History(t_s=[float(n) for n in range(10_000)])}, HistoryTooLargeError),
+        ({"history": History(metrics={"x" * 16_384: []})}, HistoryTooLargeError),
+        ({"history": History(t_s=[0.0] * 129)}, HistoryTooLargeError),
+        ({"history": History(metrics={"loss": [None] * 129})}, HistoryTooLargeError),
         ({"message": "\ud800"}, InvalidMessageError),
         ({"metadata": {"x": object()}}, InvalidMessageError),
     ],
@@ -106,6 +108,7 @@ def test_every_limit_has_its_own_error(fields: dict[str, Any], error: type[Proto
 
 def test_what_is_just_within_the_limits_is_taken() -> None:
     encode_state(state(metadata=nested(16), metrics={str(n): 0.0 for n in range(32)}))
+    encode_state(state(history=History(t_s=[0.0] * 128, progress=[None] * 128)))
     spare = 65_536 - len(encode_state(state(metadata={"x": ""}))[0])
     body, _ = encode_state(state(metadata={"x": "y" * spare}))
     assert len(body) == 65_536
