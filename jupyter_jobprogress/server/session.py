@@ -213,7 +213,7 @@ class Session:
         try:
             command = messages.decode_command(data)
         except InvalidMessageError as exc:
-            self._misread(exc)
+            self._misread(data, exc)
             return
         # A report is what its sender is here for; it waits for its turn, and is not counted.
         if self._stopped or not (isinstance(command, messages.Report | messages.Add) or self.allows()):
@@ -234,12 +234,12 @@ class Session:
         self._commands.add(task)
         task.add_done_callback(self._command_done)
 
-    def _misread(self, exc: InvalidMessageError) -> None:
+    def _misread(self, data: str | bytes, exc: InvalidMessageError) -> None:
         self._bad += 1
         if self._bad > BAD_MESSAGES:
             self._end(CloseCode.BAD_MESSAGE, f"more than {BAD_MESSAGES} messages that cannot be read")
         elif self.allows():
-            self._put_bytes(answers.error(exc))
+            self._put_bytes(answers.unread(exc, data))
 
     def _end(self, code: CloseCode, reason: str) -> None:
         if not self._stopped:

@@ -155,6 +155,16 @@ async def test_bad_messages_are_answered_and_nothing_is_lost(connect: Connect, s
     assert (await ask(socket, {"type": "subscribe", "job_ids": ["a"]}, kind="subscribed"))["missing"] == ["a"]
 
 
+async def test_an_error_is_told_by_its_id_also_where_the_message_cannot_be_read(connect: Connect) -> None:
+    socket = await connect(*PATH)
+
+    error = await ask(socket, {"type": "report", "id": 3, "state": {"progress": "half"}}, kind="error")
+    assert (error["code"], error["id"]) == ("invalid_message", 3)
+    error = await ask(socket, {"type": "add", "id": 4, "job_id": "a", "part": 1}, kind="error")
+    assert (error["id"], error["job_id"]) == (4, "a")
+    assert "id" not in await ask(socket, {"type": "list", "id": "five"}, kind="error")
+
+
 async def test_a_state_over_a_limit_is_refused_by_name(connect: Connect) -> None:
     socket = await connect(*PATH)
     fields = {"job_id": "a", "status": "processing", "stage": "", "progress": 0, "message": "", "timestamp": ""}
