@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from pathlib import Path
 from typing import Final
 
-from jupyter_jobprogress.errors import InvalidArgumentError, TicketError
+from jupyter_jobprogress.errors import InvalidArgumentError, SettingsError, TicketError
 from jupyter_jobprogress.protocol.tickets import LONGEST_S, Ticket, read_ticket, sign_ticket
+
+KEY_BYTES: Final = 32
 
 MOST_REVOKED: Final = 10_000
 """Most tickets that stand in the list for one tenant, which is 700 kB."""
 
 
+_ENTRY: Final = re.compile(r"\S+ [0-9]+")
+"""What a line is, but for one that a full disk has left half written."""
+
+
 def load_key(path: Path) -> bytes:
-    """Return the 32 bytes in a file, which is made where it is missing. Raises OSError."""
+    """Return the bytes in a file, which is made where it is missing. Raises OSError.
+
+    Raises:
+        SettingsError: they are too few, or none, as after a crash or a ``touch``: everybody could guess them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Written aside and linked into place: of two servers that start together, both end with one key.
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(32))
+        file.write(secrets.token_bytes(KEY_BYTES))
     try:
         os.link(fresh, path)
     except FileExistsError:
         pass
     finally:
         fresh.unlink()
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) < KEY_BYTES:
+        raise SettingsError(
+            f"the key in {path}",
+            f"{len(key)} bytes",
+            f"{KEY_BYTES} random bytes or more; delete the file for a new one",
+        )
+    return key
 
 
 def _append(path: Path, lines: list[str]) -> None:
@@ -77,7 +95,7 @@ class TicketKey:
                 not known, and the list is read by all tenants.
         """
         now_s, name, lines = int(time.time()), f"{tenant}/{id}", self._lines()
-        kept = [line for line in lines if int(line.split()[1]) > now_s]
+        kept = [line for line in lines if _ENTRY.fullmatch(line) and int(line.split()[1]) > now_s]
         own = [line.split()[0] for line in kept if line.startswith(f"{tenant}/")]
         if name in own:
             return
@@ -107,6 +125,6 @@ class TicketKey:
         except FileNotFoundError:
             return set()
         if (listed := (stat.st_mtime_ns, stat.st_size, stat.st_ino)) != self._listed:
-            self._revoked = {line.split()[0] for line in self._lines()}
+            self._revoked = {line.split()[0] for line in self._lines() if _ENTRY.fullmatch(line)}
             self._listed = listed
         return self._revoked

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_jobprogress.errors import InvalidArgumentError, TicketError
-from jupyter_jobprogress.protocol.tickets import Ticket
+from jupyter_jobprogress.errors import InvalidArgumentError, SettingsError, TicketError
+from jupyter_jobprogress.protocol.tickets import Ticket, sign_ticket
 from jupyter_jobprogress.server.ticket_key import MOST_REVOKED, TicketKey
 
 AT_ONCE = 200
@@ -56,6 +56,27 @@ def test_what_can_no_longer_be_valid_leaves_the_list(key: TicketKey, tmp_path: P
     key.revoke("2", tenant="ann")
 
     assert [line.split()[0] for line in lines(tmp_path)] == ["ann/1", "ann/2"]
+
+
+def test_a_line_that_is_half_written_harms_no_other(key: TicketKey, tmp_path: Path) -> None:
+    key.revoke("1", tenant="ann")
+    path = tmp_path / "data" / "ticket.key.revoked"
+    path.write_text(f"{path.read_text()}\nann/x")
+
+    assert not is_good(key, ticket(key, "1", "ann"))
+    key.revoke("2", tenant="ann")
+    assert not is_good(key, ticket(key, "2", "ann"))
+
+
+@pytest.mark.parametrize("content", [b"", b"secret"])
+def test_a_key_that_can_be_guessed_signs_and_opens_nothing(key: TicketKey, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ticket.key").write_bytes(content)
+    forged = sign_ticket(Ticket(jobs="*", actions=("cancel",), expires_s=int(time.time()) + 60), content)
+
+    for use in (lambda: key.read(forged), lambda: ticket(key, "1")):
+        with pytest.raises(SettingsError, match="delete the file for a new one"):
+            use()
 
 
 def test_nobody_fills_the_list_that_all_read(key: TicketKey, tmp_path: Path) -> None:
