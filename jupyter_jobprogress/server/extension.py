@@ -78,11 +78,13 @@ class JobProgressExtension(JobProgress, ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Let many viewers come at once, and export the environment of kernels. The server listens now."""
+        if self._service is None:
+            return  # a setting was refused, and the log has said why: nothing is served to which a kernel could report
         lengthen_queue(serverapp.http_server)
         # What a Jupyter server consists of stays to its end. The garbage collector took 100 ms to look at all of it,
         # now and then, in which no viewer and no kernel was served.
         gc.freeze()
-        if self.keep_alive_while_running and self._service is not None:
+        if self.keep_alive_while_running:
             settings = serverapp.web_app.settings
 
             def mark() -> None:

@@ -27,3 +27,12 @@ async def test_a_shared_redis_is_refused_with_the_remedy(
     assert ("docs/jupyterhub.md" in log) == (status == 404)
     assert ("JOBPROGRESS_SHARED_REDIS=1" in log) == (status == 404)
     assert "secret-of-redis" not in log
+
+
+async def test_a_setting_that_is_refused_is_said_once_and_leaves_kernels_alone(tmp_path: Path) -> None:
+    async with jupyter_server(tmp_path, "--JobProgress.max_viewers=0") as server:
+        assert (await server.fetch("jobprogress/api/openapi.json")).code == 404
+        log = server.log.read_text()
+
+    assert "Expected max_viewers to be 1 or more, got 0" in log
+    assert "failed starting" not in log
