@@ -79,7 +79,11 @@ class JobProgress(Configurable):
         help="Messages a second that one page may send, reports apart, above 0; 20 times as many may come at once. "
         "Default: 50.",
     ).tag(config=True)
-    max_ids_per_command = Int(256, help="Most job ids in one message, 1 or more. Default: 256.").tag(config=True)
+    max_ids_per_command = Int(
+        256,
+        help="Most job ids in one message, 1 or more; with fewer than 64, pages and clients of this package cannot "
+        "watch many jobs. Default: 256.",
+    ).tag(config=True)
     requests_per_s = Float(
         100.0,
         help="REST requests and handshakes of sockets a second of one user or address, above 0; 20 times as many may "
