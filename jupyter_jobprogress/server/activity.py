@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from jupyter_jobprogress.errors import InvalidMessageError, StoreError
+from jupyter_jobprogress.errors import ProtocolError, StoreError
 from jupyter_jobprogress.protocol.liveness import expected
 from jupyter_jobprogress.protocol.messages import decode_state
 from jupyter_jobprogress.protocol.state import State, Status
@@ -90,7 +90,7 @@ class Activity:
             for stored in page.jobs:
                 try:
                     yield decode_state(stored.data)
-                except InvalidMessageError:
+                except ProtocolError:
                     continue  # of another program; the page shows what it can of it
             found += len(page.jobs)
             if (after := page.next) is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from jupyter_jobprogress.backoff import full_jitter_s
-from jupyter_jobprogress.errors import InvalidMessageError, StoreError
+from jupyter_jobprogress.errors import ProtocolError, StoreError
 from jupyter_jobprogress.protocol.liveness import expected
 from jupyter_jobprogress.protocol.messages import Stored, decode_state
 from jupyter_jobprogress.server.metrics import Metrics, Present
@@ -71,7 +71,7 @@ class Fanout:
             return False
         try:
             return expected(decode_state(topic.latest.data), now_us=self._store.now_us())
-        except InvalidMessageError:
+        except ProtocolError:
             return True  # another program's, with a field that only pages pass over
 
     def enter(self, viewer: Viewer) -> None:

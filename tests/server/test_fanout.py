@@ -317,6 +317,16 @@ async def test_another_pace_shows_the_state_again_and_counts_no_second_time(
     assert (fanout.job_count, fanout.metrics._present().subscriptions) == (0, 0)
 
 
+async def test_there_is_more_to_come_of_a_job_that_another_program_reports_beyond_our_limits(fanout: Fanout) -> None:
+    await fanout.open(["a"])
+    metadata = b'{"x":' * 17 + b"1" + b"}" * 17
+    data = b'{"job_id":"a","status":"processing","stage":"","progress":0,"message":"","timestamp":"","metadata":%b}'
+
+    fanout.pushed(Stored("a", data % metadata, None, Status.PROCESSING))
+
+    assert fanout.expects("a")
+
+
 async def test_a_job_that_was_opened_for_nobody_is_released(fanout: Fanout, store: CountingStore) -> None:
     await fanout.open(["a"])
     assert fanout.job_count == 1
