@@ -81,8 +81,9 @@ interface Words {
 }
 
 const QUIET_S = 60;
-/** Below this, the time of the clock at which a job ends says less than the seconds left. */
+/** Below this, the time of the clock at which a job ends says less than the seconds left; above, a date lacks its year. */
 const CLOCK_S = 60;
+const CLOCK_MOST_S = 300 * 86_400;
 
 export const STATUS_WORDS: Readonly<Record<Status, Words>> = {
   queued: { word: "Queued" },
@@ -201,7 +202,7 @@ function facts(state: State, clockUs: number | null, silence_s: number | null, l
   // An estimate counts down with a job that is heard of; with any other it would be a guess about a guess.
   const left_s = state.eta_s === undefined || silence_s === null ? 0 : state.eta_s - silence_s;
   if (left_s >= 1 && clockUs !== null) {
-    const ends = left_s < CLOCK_S ? "" : ` (${formatClock(clockUs, left_s, locale)})`;
+    const ends = left_s < CLOCK_S || left_s > CLOCK_MOST_S ? "" : ` (${formatClock(clockUs, left_s, locale)})`;
     shown.push(`${formatDuration(left_s, locale)} left${ends}`);
   }
   const elapsed_s = runningFor(state, clockUs);

@@ -64,6 +64,13 @@ group("a running job", () => {
     expect(card({ ...busy, started_at: iso(5000) }, "live", 5).facts).toContain("1:05 elapsed");
   });
 
+  test("that nobody will see the end of has no date of it, which no year would belong to", () => {
+    const facts = (eta_s: number) => card({ ...busy, eta_s }).facts[1];
+
+    expect(facts(400 * 86_400)).toBe("400d 00:00 left");
+    expect(facts(1e15)).toBe("11574074074d 01:46 left");
+  });
+
   test("with its id and status alone is shown by them", () => {
     expect(card({ job_id: "job-1", status: "processing" })).toMatchObject({
       title: "job-1",
