@@ -98,6 +98,16 @@ test("details say the transport and its reason, and what a word means", () => {
   expect(text()).toContain("should have been heard of");
 });
 
+test("a traceback is read line by line with its error, and the other metadata without it", () => {
+  const traceback = 'Traceback (most recent call last):\n  File "train.py", line 88, in step\nValueError: no\n';
+  const failed = { status: "failed", error: "ValueError: no", metadata: { seed: 7, traceback } } as const;
+  const { details } = watched({ ...running(), ...failed });
+  const section = (name: string) => details.el.querySelector(`[aria-label="${name}"]`)?.textContent;
+
+  expect(details.el.querySelector('[aria-label="Traceback"]')?.textContent).toBe(traceback);
+  expect(section("Metadata")).toBe("Metadataseed7");
+});
+
 test("malformed extras are missing, and the rest is shown", () => {
   const state = readWhole({
     job_id: "a",

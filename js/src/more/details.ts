@@ -2,7 +2,7 @@ import { attribute, make, put, styleRoot } from "../dom";
 import { formatDuration, formatMetric, formatPercent } from "../format";
 import type { Job } from "../job";
 import type { Panel } from "../lazy";
-import type { State } from "../protocol";
+import { isObject, type State } from "../protocol";
 import { Actions } from "./actions";
 import { type History, readHistory, readOrigin, readStages, type Series, type Stage } from "./extras";
 import { HINTS, transport } from "./hints";
@@ -68,10 +68,11 @@ export class Details implements Panel {
     styleRoot(this.el, css, "more");
     const { state } = this.job;
     put(this.#hint, HINTS[this.job.card().shape] ?? "");
-    this.#error.show(Boolean(state?.error));
-    put(cell(this.#error.body, 0), state?.error ?? "");
+    const { error, metadata } = splitError(state);
+    this.#error.show(error !== "");
+    put(cell(this.#error.body, 0), error);
     this.#result.draw(state?.more?.result);
-    this.#metadata.draw(state?.more?.metadata);
+    this.#metadata.draw(metadata);
     this.#drawMetrics(state);
     const stages = state === null ? [] : readStages(state);
     this.#stages.show(stages.length > 0);
@@ -175,4 +176,13 @@ export class Details implements Panel {
     ];
     return known.filter(([, value]) => value !== "");
   }
+}
+
+/** The error with the traceback that reporters leave in the metadata, to be read line by line, and what else is there. */
+function splitError(state: State | null): { readonly error: string; readonly metadata: unknown } {
+  const error = state?.error ?? "";
+  const metadata = state?.more?.metadata;
+  if (!error || !isObject(metadata) || typeof metadata.traceback !== "string") return { error, metadata };
+  const { traceback, ...others } = metadata;
+  return { error: traceback.includes(error) ? traceback : `${error}\n\n${traceback}`, metadata: others };
 }
