@@ -92,7 +92,8 @@ class Composer:
             run=run,
             title=facts.title,
             unit=facts.unit,
-            n=n,
+            # A job that tells its progress, or nothing, has counted nothing: "0" beside it would be a riddle.
+            n=n if n or facts.total is not None else None,
             total=facts.total,
             rate_per_s=self._counting.rate_per_s,
             eta_s=self._eta_s(facts, progress, now_s),

@@ -36,6 +36,15 @@ def test_a_heartbeat_keeps_the_time_of_the_last_news() -> None:
     assert said.timestamp == "1970-01-01T00:01:52.000000Z"
 
 
+def test_a_job_that_counts_nothing_has_no_count() -> None:
+    def n_of(facts: Facts, n: float) -> float | None:
+        return composer().compose(facts, n, run=1, now_s=1001.0, wall_s=0.0).n
+
+    assert n_of(Facts(explicit=0.4), 0) is None
+    assert n_of(Facts(), 1) == 1
+    assert n_of(Facts(total=10), 0) == 0
+
+
 def test_a_step_of_the_wall_clock_changes_nothing_but_timestamps() -> None:
     steady, jumping, facts = composer(), composer(), Facts(total=100)
 
