@@ -91,6 +91,30 @@ test("the lines for a job elsewhere are quoted for a shell, and asked of the ser
   expect(copied.mock.calls[0]?.[0]).toContain("export JOBPROGRESS_URL='http://hub/it'\\''s/'\n");
 });
 
+test("details say of an end that it was one", () => {
+  const { job, details, text } = watched(running({ timestamp: "2026-01-01T12:00:00Z" }));
+  expect(text()).toContain("Last news");
+
+  FakeSocket.last.say(completed({ timestamp: "2026-01-01T12:00:00Z", n: 3 }));
+  details.draw();
+
+  expect(job.ended).toBe(true);
+  expect(text()).toMatch(/Ended.*2026.*In all3/);
+  expect(text()).not.toMatch(/Last news|So far/);
+});
+
+test("a stage of which nobody says how much is done has no bar", () => {
+  const stages = [
+    { name: "load", elapsed_s: 3 },
+    { name: "train", share: 0.9 },
+  ];
+  const { details } = watched({ ...running(), stages } as State);
+
+  expect(
+    [...details.el.querySelectorAll<HTMLElement>(".jobprogress-stages .jobprogress-track")].map((el) => el.hidden),
+  ).toEqual([true, false]);
+});
+
 test("details say the transport and its reason, and what a word means", () => {
   const { text } = watched(running({ heartbeat_s: 10, seq: NOW_US - 60e6 }));
 
@@ -130,6 +154,7 @@ test("malformed extras are missing, and the rest is shown", () => {
 test("a sparkline fills its box, and leaves out what was not known", () => {
   expect(sparkPath([0, 10, 20, 30], [0, null, 5, 10])).toBe("M1.5 22.5M79.5 12.0L118.5 1.5");
   expect(sparkPath([0, 1], [3, 3])).toBe("M1.5 12.0L118.5 12.0");
+  expect(sparkPath([0, 0], [0, 1])).toBe("");
 });
 
 test("the area below a sparkline begins where the line does", () => {

@@ -13,7 +13,7 @@ import { areaPath, makeSpark, sparkPath } from "./spark";
 import { type Pair, pairList, textBox, Value } from "./value";
 
 /** What is a sentence, and has a row of its own. */
-const WIDE: ReadonlySet<string> = new Set(["So far", "Transport"]);
+const WIDE: ReadonlySet<string> = new Set(["So far", "In all", "Transport"]);
 
 type Metric = readonly [name: string, value: string, values: Series];
 
@@ -103,7 +103,7 @@ export class Details implements Panel {
       if (name !== "progress" && state?.metrics?.[name] === undefined)
         metrics.push([name, formatMetric(values.at(-1) ?? null), values]);
     const progress = series.get("progress") ?? [];
-    if (progress.filter((value) => value !== null).length > 1)
+    if (sparkPath(this.#read?.t_s ?? [], progress) !== "")
       metrics.push(["progress", this.job.card().percent, progress]);
     this.#metrics.show(metrics.length > 0);
     this.#metricList.draw(metrics);
@@ -124,7 +124,7 @@ export class Details implements Panel {
     const known = values.filter((each) => each !== null);
     const now = this.job.state?.metrics?.[name];
     const all = now == null ? known : [...known, now];
-    const path = known.length > 1 && this.#read !== null ? sparkPath(this.#read.t_s, values) : "";
+    const path = sparkPath(this.#read?.t_s ?? [], values);
     put(cell(row, 1), value);
     const spark = cell(row, 2);
     attribute(spark, "hidden", path === "" ? "" : null);
@@ -145,6 +145,8 @@ export class Details implements Panel {
   #changeStage(row: HTMLElement, { name, progress, elapsed_s, share }: Stage): void {
     put(cell(row, 0), name);
     cell(row, 0).title = name;
+    // An empty track would say that nothing of it is done, where nobody said how much.
+    cell(row, 1).hidden = progress === null && share === null;
     (cell(row, 1).firstElementChild as HTMLElement).style.transform = `scaleX(${progress ?? 0})`;
     const said = [
       progress === null ? "" : formatPercent(progress),
@@ -167,11 +169,11 @@ export class Details implements Panel {
       ["Job", this.job.jobId],
       ["Part of", typeof parent === "string" ? parent : ""],
       ["Started", time(state?.started_at)],
-      ["Last news", time(state?.timestamp)],
+      [this.job.ended ? "Ended" : "Last news", time(state?.timestamp)],
       ["Host", origin?.host ?? ""],
       ["Process", origin?.pid == null ? "" : String(origin.pid)],
       ["User", origin?.user ?? ""],
-      ["So far", this.job.card().facts.join(" · ")],
+      [this.job.ended ? "In all" : "So far", this.job.card().facts.join(" · ")],
       ["Transport", transport(this.job)],
     ];
     return known.filter(([, value]) => value !== "");

@@ -5,12 +5,13 @@ export const HEIGHT = 24;
 const EDGE = 1.5;
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The line of a series over time as an SVG path; points at which nothing was known are gaps. */
+/** The line of a series over time as an SVG path, empty for a moment; points at which nothing was known are gaps. */
 export function sparkPath(t_s: readonly number[], values: Series): string {
   const known = values.filter((value) => value !== null);
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const [first, last] = [t_s[0] ?? 0, t_s.at(-1) ?? 0];
-  const x = (t: number) => EDGE + (last > first ? (t - first) / (last - first) : 0.5) * (WIDTH - 2 * EDGE);
+  if (known.length < 2 || last <= first) return "";
+  const x = (t: number) => EDGE + ((t - first) / (last - first)) * (WIDTH - 2 * EDGE);
   const y = (value: number) => EDGE + (high > low ? (high - value) / (high - low) : 0.5) * (HEIGHT - 2 * EDGE);
   let path = "";
   let pen = "M";
