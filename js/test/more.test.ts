@@ -51,6 +51,18 @@ describe("cancelling", () => {
     expect(job.card().word).toBe("Cancelled");
   });
 
+  test("leaves whoever did it by the keyboard beside the buttons", async () => {
+    answer(202, { cancel_requested: true });
+    const { button } = watched();
+    button("Cancel job")?.focus();
+
+    button("Cancel job")?.click();
+    button("Really cancel?")?.click();
+    await vi.advanceTimersByTimeAsync(0);
+
+    expect(document.activeElement).toBe(button("Copy id"));
+  });
+
   test("is forgotten when the second click does not come", () => {
     const { button } = watched();
     button("Cancel job")?.click();

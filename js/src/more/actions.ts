@@ -14,6 +14,7 @@ const SAID_MS = 3_000;
 export class Actions {
   readonly el: HTMLElement;
   readonly #cancel: HTMLElement;
+  readonly #stays: HTMLElement;
   readonly #tell: HTMLElement;
   readonly #said: HTMLElement;
   #sure: ReturnType<typeof setTimeout> | undefined;
@@ -26,7 +27,7 @@ export class Actions {
   ) {
     this.el = make(doc, "actions");
     this.#cancel = this.#button("Cancel job", () => this.#cancelled());
-    this.#button("Copy id", () => this.#copy(job.jobId, "Id copied"));
+    this.#stays = this.#button("Copy id", () => this.#copy(job.jobId, "Id copied"));
     const report = this.#button("Report from elsewhere", () => this.#copyReport());
     report.title =
       "Copy the lines with which a job on another machine reports here. They hold a token for this job alone.";
@@ -42,14 +43,20 @@ export class Actions {
   draw(): void {
     const { state, cancelRequested } = this.job;
     const live = state !== null && !isTerminal(state.status);
-    this.#cancel.hidden = !live || this.#server === null || this.#forbidden || cancelRequested;
-    this.#tell.hidden = state !== null && !live;
+    this.#hide(this.#cancel, !live || this.#server === null || this.#forbidden || cancelRequested);
+    this.#hide(this.#tell, state !== null && !live);
     this.#tell.setAttribute("aria-pressed", String(isWanted(this.job.jobId)));
   }
 
   dispose(): void {
     clearTimeout(this.#sure);
     clearTimeout(this.#silence);
+  }
+
+  /** Whoever stands on a button by the keyboard is not sent to the top of the page when it goes. */
+  #hide(button: HTMLElement, hidden: boolean): void {
+    if (hidden && button.matches(":focus")) this.#stays.focus();
+    button.hidden = hidden;
   }
 
   get #server() {
