@@ -39,6 +39,10 @@ test.each([
   expect(pick(column)).toEqual(order);
 });
 
+test("what is not known comes last the other way round, too", () => {
+  expect(pick("Left", { down: true })).toEqual(["slow", "fast", "soon", "late", "bad", "done"]);
+});
+
 test("narrows by status, and by a text in the title, the id or the host", () => {
   expect(pick("Job", { status: "processing" })).toEqual(["late", "slow", "fast"]);
   expect(pick("Job", { text: " TRAIN " })).toEqual(["bad", "done"]);

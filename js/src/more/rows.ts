@@ -60,10 +60,9 @@ export class Rows {
       rows.push(rowOf(jobId, known, nowUs, locale));
     }
     const compare = COMPARE[order.column];
+    const sense = order.down ? -1 : 1;
     // By what does not change while a job runs: rows that are equal must not dance.
-    return rows.sort(
-      (a, b) => (order.down ? -1 : 1) * compare(a, b) || began(b) - began(a) || (a.jobId < b.jobId ? -1 : 1),
-    );
+    return rows.sort((a, b) => compare(a, b, sense) || began(b) - began(a) || (a.jobId < b.jobId ? -1 : 1));
   }
 }
 
@@ -84,14 +83,23 @@ function rowOf(jobId: string, known: Known, nowUs: number | null, locale: string
   };
 }
 
+type Compare = (a: Row, b: Row, sense: 1 | -1) => number;
+
 const began = ({ known }: Row) => known.state.run ?? 0;
-const number = (get: (row: Row) => number | null) => (a: Row, b: Row) =>
-  (get(a) ?? Number.POSITIVE_INFINITY) - (get(b) ?? Number.POSITIVE_INFINITY) || 0;
-const words = (get: (row: Row) => string) => (a: Row, b: Row) =>
-  get(a).localeCompare(get(b), undefined, { numeric: true });
+/** What is not known comes last in either sense: whoever sorts wants to see the others. */
+const number =
+  (get: (row: Row) => number | null): Compare =>
+  (a, b, sense) => {
+    const [x, y] = [get(a), get(b)];
+    return x === null || y === null ? Number(x === null) - Number(y === null) : sense * (x - y);
+  };
+const words =
+  (get: (row: Row) => string): Compare =>
+  (a, b, sense) =>
+    sense * get(a).localeCompare(get(b), undefined, { numeric: true });
 const progress = number((row) => row.card.fraction);
 
-const COMPARE: Readonly<Record<Column, (a: Row, b: Row) => number>> = {
+const COMPARE: Readonly<Record<Column, Compare>> = {
   Status: number((row) => SHAPES.indexOf(row.card.shape)),
   Job: words((row) => row.card.title),
   Progress: progress,
