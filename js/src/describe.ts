@@ -217,7 +217,9 @@ function endFacts(state: State, locale: string | undefined): string[] {
   if (total_s !== null) shown.push(`${state.status === "completed" ? "in" : "after"} ${formatTotal(total_s, locale)}`);
   if (state.status !== "completed" && state.progress != null) shown.push(`at ${formatPercent(state.progress, locale)}`);
   if (state.n !== undefined)
-    shown.push(formatCount(state.n, state.n === state.total ? undefined : state.total, state.unit, locale));
+    shown.push(
+      formatCount(state.n, state.unit && state.n === state.total ? undefined : state.total, state.unit, locale),
+    );
   return shown;
 }
 

@@ -25,8 +25,7 @@ const exactly = (digits: number) => ({ minimumFractionDigits: digits, maximumFra
 /** `0:07`, `12:34`, `3:04:05`, `2d 03:04`. Seconds are cut, never rounded up. */
 export function formatDuration(seconds: number, locale?: string): string {
   const whole = Math.max(0, Math.floor(seconds));
-  const digits = (value: number, minimumIntegerDigits: number) =>
-    number(value, locale, { minimumIntegerDigits, useGrouping: false });
+  const digits = (value: number, minimumIntegerDigits: number) => number(value, locale, { minimumIntegerDigits });
   const hours = Math.floor(whole / HOUR_S);
   const minutes = Math.floor((whole % HOUR_S) / MINUTE_S);
   if (whole >= DAY_S) return `${digits(Math.floor(whole / DAY_S), 1)}d ${digits(hours % 24, 2)}:${digits(minutes, 2)}`;
@@ -56,7 +55,7 @@ export function formatClock(nowUs: number, left_s: number, locale?: string): str
 /** How long something took: with a decimal below ten seconds, where `0:00` would say nothing. */
 export function formatTotal(seconds: number, locale?: string): string {
   if (seconds >= 10) return formatDuration(seconds, locale);
-  return `${number(seconds, locale, exactly(1))} s`;
+  return `${seconds < 0.1 ? "<" : ""}${number(Math.max(seconds, 0.1), locale, exactly(1))} s`;
 }
 
 /** A fraction as a whole percentage, cut: 100 % is said only when it is reached. */

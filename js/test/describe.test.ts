@@ -68,7 +68,7 @@ group("a running job", () => {
     const facts = (eta_s: number) => card({ ...busy, eta_s }).facts[1];
 
     expect(facts(400 * 86_400)).toBe("400d 00:00 left");
-    expect(facts(1e15)).toBe("11574074074d 01:46 left");
+    expect(facts(1e15)).toBe("11,574,074,074d 01:46 left");
   });
 
   test("with its id and status alone is shown by them", () => {
@@ -127,6 +127,7 @@ group("the end", () => {
       ended: true,
       moving: false,
     });
+    expect(card({ ...done, unit: "" }).facts).toEqual(["in 3:20", "1,000 / 1,000"]); // a bare number would be a riddle
   });
 
   test("says how far a failure came, and why, once", () => {

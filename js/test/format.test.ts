@@ -60,7 +60,7 @@ test("metrics keep four digits, and exponents where there are more", () => {
 
 test("a short total has a decimal", () => {
   expect([0, 0.42, 9.94, 10, 75].map((seconds) => formatTotal(seconds, "en"))).toEqual([
-    "0.0 s",
+    "<0.1 s",
     "0.4 s",
     "9.9 s",
     "0:10",

@@ -26,9 +26,9 @@ def percent(fraction: float) -> str:
 
 
 def count(n: float, total: float | None, unit: str | None) -> str:
-    """Return how much is done, as ``420 / 1,000 batches`` or ``1.2 MB / 3.4 GB``; once, where all is."""
+    """Return how much is done, as ``420 / 1,000 batches`` or ``1.2 MB / 3.4 GB``; once, where all of a unit is."""
     one = size if is_bytes(unit) else amount
-    counted = one(n) if not total or n == total else f"{one(n)} / {one(total)}"
+    counted = one(n) if not total or (unit and n == total) else f"{one(n)} / {one(total)}"
     return counted if one is size or not unit else f"{counted} {unit}"
 
 
@@ -63,7 +63,9 @@ def duration(seconds: float) -> str:
 
 def took(seconds: float) -> str:
     """Return how long something took: with a decimal below ten seconds, where ``0:00`` would say nothing."""
-    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else duration(seconds)
+    if seconds < 0.1:
+        return "<0.1 s"
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def seconds_between(start: str, end: str) -> float | None:

@@ -77,6 +77,9 @@ class Composer:
         if ended or now_s - self._history_s >= HISTORY_INTERVAL_S:
             history = self._series.history()
             self._history_s = now_s
+        # In stages the count is that of the present one, and at the end there is none.
+        over = facts.status is Status.COMPLETED and facts.stages.share is not None
+        total = None if over else facts.total
         state = msgspec.structs.replace(
             self._fixed,
             status=facts.status,
@@ -93,8 +96,8 @@ class Composer:
             title=facts.title,
             unit=facts.unit,
             # A job that tells its progress, or nothing, has counted nothing: "0" beside it would be a riddle.
-            n=n if n or facts.total is not None else None,
-            total=facts.total,
+            n=None if over or (not n and total is None) else n,
+            total=total,
             rate_per_s=self._counting.rate_per_s,
             eta_s=self._eta_s(facts, progress, now_s),
             metrics=facts.metrics,

@@ -14,7 +14,7 @@ def test_durations_are_cut(seconds: float, said: str) -> None:
 
 
 def test_short_times_have_a_decimal() -> None:
-    assert (took(0.04), took(9.96), took(10)) == ("0.0 s", "10.0 s", "0:10")
+    assert (took(0.04), took(9.96), took(10)) == ("<0.1 s", "10.0 s", "0:10")
 
 
 def test_a_hundred_percent_is_said_when_it_is_reached() -> None:
@@ -24,6 +24,7 @@ def test_a_hundred_percent_is_said_when_it_is_reached() -> None:
 def test_counts_have_what_is_known_and_group_their_digits() -> None:
     assert (count(3, 10, "files"), count(3.5, None, None)) == ("3 / 10 files", "3.5")
     assert (count(1234567, 2e7, "rows"), count(1000, 1000, "rows")) == ("1,234,567 / 20,000,000 rows", "1,000 rows")
+    assert count(3, 3, None) == "3 / 3"  # a bare 3 would be a riddle
     assert (count(1234567, 2e9, "B"), count(999, None, "bytes"), count(5e18, 0, "B")) == (
         "1.2 MB / 2.0 GB",
         "999 B",

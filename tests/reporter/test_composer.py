@@ -9,6 +9,7 @@ from jupyter_jobprogress.protocol.state import Origin, Status
 from jupyter_jobprogress.reporter.composer import Composer
 from jupyter_jobprogress.reporter.facts import Facts
 from jupyter_jobprogress.reporter.history import Series
+from jupyter_jobprogress.reporter.stages import announced
 
 
 def composer() -> Composer:
@@ -43,6 +44,18 @@ def test_a_job_that_counts_nothing_has_no_count() -> None:
     assert n_of(Facts(explicit=0.4), 0) is None
     assert n_of(Facts(), 1) == 1
     assert n_of(Facts(total=10), 0) == 0
+
+
+def test_a_job_that_went_through_its_stages_does_not_end_with_the_count_of_the_last() -> None:
+    stages = announced({"load": 1, "train": 9}).enter("train", weight=None, progress=None, now_s=1000.0)
+    facts = Facts(total=5, stages=stages)
+
+    states = [
+        composer().compose(msgspec.structs.replace(facts, status=status), 5, run=1, now_s=1001.0, wall_s=0.0)
+        for status in (Status.PROCESSING, Status.FAILED, Status.COMPLETED)
+    ]
+
+    assert [(state.n, state.total) for state in states] == [(5, 5), (5, 5), (None, None)]
 
 
 def test_a_step_of_the_wall_clock_changes_nothing_but_timestamps() -> None:
