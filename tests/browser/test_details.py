@@ -64,6 +64,10 @@ async def test_parts_copying_cancelling_and_contrast(
     await card.get_by_role("button", name="Show 10 of them").click()
     await expect(parts).to_have_count(10)
 
+    bad = page.locator(".jobprogress-card").nth(3)
+    await bad.locator(".jobprogress-open").click()
+    await expect(bad.get_by_role("region", name="Traceback")).to_have_css("word-break", "normal")
+
     for theme in THEMES:
         await notebook.menu("Settings", "Theme", theme)
         await expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
