@@ -121,6 +121,37 @@ test("typing narrows, a heading sorts and turns round, and a title opens its job
   expect(open.mock.calls[0]?.[0]).toBe("b");
 });
 
+test("what stays as it is stays marked", async () => {
+  const from = { origin: { host: "gpu-3" } };
+  serve([{ ...running({ job_id: "a" }), ...from }]);
+  const { table } = await shown();
+  const host = () => table.el.querySelector("[data-job] > :last-child")?.firstChild;
+  const before = host();
+
+  await vi.advanceTimersByTimeAsync(2000);
+
+  expect(before?.textContent).toBe("gpu-3");
+  expect(host()).toBe(before);
+});
+
+test("the focus goes with its job when rows move, and to the table when it is no longer there", async () => {
+  const jobs = many(3);
+  serve(jobs);
+  const { table, rows } = await shown();
+  const focused = () => document.activeElement?.closest<HTMLElement>("[data-job]")?.dataset.job;
+  table.el.querySelector<HTMLElement>("[data-job=job-1] button")?.focus();
+
+  jobs.unshift(running({ job_id: "new", seq: NOW_US + 1, run: NOW_US + 1 }));
+  await vi.advanceTimersByTimeAsync(2000);
+
+  expect(rows()).toEqual(["new", "job-0", "job-1", "job-2"]);
+  expect(focused()).toBe("job-1");
+  const text = table.el.querySelector("input");
+  if (text) text.value = "job-2";
+  text?.dispatchEvent(new Event("input"));
+  expect(document.activeElement?.getAttribute("role")).toBe("table");
+});
+
 test("a saved page has no rows to ask for, and disposing ends all", async () => {
   const fetched = serve(many(3));
   const { table } = await shown();

@@ -211,6 +211,7 @@ export class Table implements Panel {
     const first = Math.max(0, Math.floor(this.#scroll.scrollTop / ROW_PX) - SPARE);
     const most = Math.ceil((this.#scroll.clientHeight || 424) / ROW_PX) + 2 * SPARE;
     const rows = this.#picked.slice(first, first + most);
+    const held = this.#body.querySelector(":focus")?.closest<HTMLElement>("[data-job]")?.dataset.job;
     while (this.#body.children.length > rows.length) this.#body.lastElementChild?.remove();
     rows.forEach((row, index) => {
       const el = (this.#body.children[index] as HTMLElement | undefined) ?? this.#makeRow();
@@ -218,6 +219,11 @@ export class Table implements Panel {
       attribute(el, "aria-rowindex", String(first + index + 2));
       this.#change(el, row);
     });
+    // A row of the page shows another job when jobs move: whoever stands on one by the keyboard goes with it.
+    if (held !== undefined) {
+      const row = this.#body.children[rows.findIndex(({ jobId }) => jobId === held)] as HTMLElement | undefined;
+      (row === undefined ? this.#scroll : cell(cell(row, 1), 0)).focus({ preventScroll: true });
+    }
     clearTimeout(this.#watching);
     this.#watching = setTimeout(() => this.#watch(rows.filter(({ card }) => !card.ended)), WATCHED_AFTER_MS);
   };
@@ -249,10 +255,12 @@ export class Table implements Panel {
     put(link, card.title);
     attribute(link, "title", `${card.title}\n${jobId}`);
     setTrack(cell(row, 2).firstElementChild as HTMLElement, card);
-    cell(row, 3).textContent = card.percent;
-    cell(row, 4).textContent = elapsed_s === null ? "" : formatDuration(elapsed_s);
-    cell(row, 5).textContent = left_s === null ? "" : formatDuration(left_s);
-    cell(row, 6).textContent = card.host;
+    const times = [elapsed_s, left_s].map((time_s) => (time_s === null ? "" : formatDuration(time_s)));
+    // Only what is new, or what somebody has marked to copy it would be marked no more. An empty cell keeps its place.
+    [card.percent, ...times, card.host].forEach((text, index) => {
+      const el = cell(row, index + 3);
+      if (el.textContent !== text) el.textContent = text;
+    });
     attribute(cell(row, 6), "title", card.host || null);
   }
 
