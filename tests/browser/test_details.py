@@ -81,7 +81,10 @@ async def test_parts_copying_cancelling_and_contrast(
     await expect(card.get_by_text("Lines copied")).to_be_visible()
     assert f"api/jobs/{job_id}/updates" in await page.evaluate("navigator.clipboard.readText()")
 
+    beside = await card.get_by_role("button", name="Copy id").bounding_box()
     await card.get_by_role("button", name="Cancel job").click()
+    await expect(card.get_by_role("button", name="Really cancel?")).to_be_visible()
+    assert await card.get_by_role("button", name="Copy id").bounding_box() == beside
     assert (await report(server, job_id, progress=0.1))["cancel_requested"] is False
     await card.get_by_role("button", name="Really cancel?").click()
     await expect(card.locator(".jobprogress-note").first).to_contain_text("cancel requested")
