@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import msgspec
 
@@ -15,6 +16,10 @@ from jupyter_jobprogress.reporter.stages import Stages
 
 HISTORY_INTERVAL_S = 5.0
 """Least time between two states of one job with a history; the terminal one has it in any case."""
+
+STEADY = 0.05
+"""Share of the time left by which an estimate has to be off before another one is told: they tremble with each sample,
+by a minute where an hour is left, and a line that is looked at for long has to be calm."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +57,7 @@ class Composer:
         self._counting = Estimator(now_s=now_s, n=n)
         # In stages the count starts again with each, and what remains follows from the whole.
         self._whole: Estimator | None = None
+        self._ends_s = -math.inf
         self._series = Series()
         self._history_s = now_s
         self._timestamp = started_at
@@ -99,7 +105,7 @@ class Composer:
             n=None if over or (not n and total is None) else n,
             total=total,
             rate_per_s=self._counting.rate_per_s,
-            eta_s=self._eta_s(facts, progress, now_s),
+            eta_s=self._steady(self._eta_s(facts, progress, now_s), now_s),
             metrics=facts.metrics,
             stages=self._stages(facts, n, now_s),
             history=history,
@@ -117,6 +123,14 @@ class Composer:
             self._whole = Estimator(now_s=self._start_s, n=0.0)
         self._whole.sample(now_s=now_s, n=progress)
         return self._whole.eta_s(1.0)
+
+    def _steady(self, eta_s: float | None, now_s: float) -> float | None:
+        """Return what is left until the end that was told before, as long as that still holds."""
+        if eta_s is None:
+            return None
+        if abs(now_s + eta_s - self._ends_s) > max(1.0, STEADY * eta_s):
+            self._ends_s = now_s + eta_s
+        return max(0.0, self._ends_s - now_s)
 
     def _stages(self, facts: Facts, n: Number | None, now_s: float) -> tuple[Stage, ...] | None:
         done = 1.0 if facts.status is Status.COMPLETED else counted(facts, n)

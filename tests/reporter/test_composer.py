@@ -58,6 +58,26 @@ def test_a_job_that_went_through_its_stages_does_not_end_with_the_count_of_the_l
     assert [(state.n, state.total) for state in states] == [(5, 5), (5, 5), (None, None)]
 
 
+def test_the_time_left_counts_down_calmly_and_follows_a_change_of_speed() -> None:
+    composing, facts = composer(), Facts(total=36_000)
+
+    def ends_s(begin_s: float, n: int, per_s: float) -> list[float]:
+        """Return when the job says that it will end, ten times a second, while its items come in twos and threes."""
+        found = []
+        for tenth in range(1, 301):
+            done, now_s = n + int(per_s * tenth / 10) + tenth % 2, begin_s + tenth / 10
+            state = composing.compose(facts, done, run=1, now_s=now_s, wall_s=0.0)
+            found.append(now_s + (state.eta_s or 0.0))
+        return found
+
+    calm = ends_s(1000.0, 0, 10)
+    slower = ends_s(1030.0, 300, 5)
+
+    assert len({round(end_s, 3) for end_s in calm[50:]}) == 1
+    assert abs(calm[-1] - 4600) < 0.05 * 3600
+    assert slower[-1] > calm[-1] + 1800
+
+
 def test_a_step_of_the_wall_clock_changes_nothing_but_timestamps() -> None:
     steady, jumping, facts = composer(), composer(), Facts(total=100)
 
