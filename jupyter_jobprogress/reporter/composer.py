@@ -73,7 +73,7 @@ class Composer:
         """Make a whole state (rule 3)."""
         ended = facts.status.terminal
         if self.has_news(facts, n):
-            self._timestamp = timestamp(wall_s)
+            self._timestamp = timestamp(wall_s if facts.ended_s is None else facts.ended_s)
             self._seen = (facts, n)
         progress = progress_of(facts, n)
         if n is not None:

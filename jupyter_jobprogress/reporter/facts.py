@@ -20,6 +20,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     ``explicit`` is a progress that was given as such, while the count stood at ``explicit_n``: as soon as the count
     moves on, ``n / total`` says more. Where ``stages.share`` is not None, the count is that of the present stage.
+    ``ended_s`` is when these were the last words, in seconds since 1970: they may be sent later.
     """
 
     status: Status = Status.PROCESSING
@@ -35,6 +36,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     metrics: dict[str, float | None] | None = None
     result: object | None = None
     error: str | None = None
+    ended_s: float | None = None
 
     @property
     def last(self) -> bool:

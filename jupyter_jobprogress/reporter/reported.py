@@ -168,7 +168,10 @@ class Reported(Said):
             if self._final is not None:
                 return
             own = self._own()
-            final = own._replace(facts=msgspec.structs.replace(own.facts, **change(own.facts)))
+            # A loop that was left has ended then, and not when nobody had come back to it.
+            left_s = 0.0 if self._abandoned_s is None else time.monotonic() - self._abandoned_s
+            changes = {"ended_s": time.time() - left_s} | change(own.facts)
+            final = own._replace(facts=msgspec.structs.replace(own.facts, **changes))
             # A signal handler of the user may have ended the job right here, in this thread, which the lock lets in.
             if self._final is None:
                 self._final = final

@@ -78,6 +78,12 @@ def test_the_time_left_counts_down_calmly_and_follows_a_change_of_speed() -> Non
     assert slower[-1] > calm[-1] + 1800
 
 
+def test_an_end_is_dated_when_it_was_and_not_when_it_is_sent() -> None:
+    ended = Facts(status=Status.COMPLETED, ended_s=100.0)
+
+    assert composer().compose(ended, 1, run=1, now_s=1400.0, wall_s=500.0).timestamp == "1970-01-01T00:01:40.000000Z"
+
+
 def test_a_step_of_the_wall_clock_changes_nothing_but_timestamps() -> None:
     steady, jumping, facts = composer(), composer(), Facts(total=100)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+from jupyter_jobprogress.protocol.payload import timestamp
 from jupyter_jobprogress.protocol.state import State, Status
 from jupyter_jobprogress.reporter import process
 from jupyter_jobprogress.reporter.job import Job
@@ -63,9 +64,11 @@ def test_a_loop_left_by_break_stopped_on_purpose(settings: Settings, read: Read,
     for item in track(range(10), "broken", settings=settings):
         if item == 4:
             break
+    left = timestamp(time.time())
 
     until(lambda: read("broken").status.terminal)
     state = read("broken")
+    assert state.timestamp <= left  # and not when nobody had come back to it for a while
     assert (state.status, state.n, state.progress) == (Status.COMPLETED, 4, 0.4)
     assert state.message == "Stopped at 4 of 10"
 
