@@ -182,10 +182,9 @@ function wordsOf(known: Known | null, around: Around, clockUs: number | null, si
   if (link !== "live") return { ...LINK_WORDS[link], note };
   const heard = silence_s === null ? "live" : liveness(status, silence_s, heartbeat_s);
   if (heard !== "live") {
-    const silence = `no signal for ${formatDuration(silence_s ?? 0, around.locale)}`;
-    return heard === "lost"
-      ? { word: "Lost", tone: "bad", shape: heard, note: silence }
-      : { word: "Stalled", tone: "warn", shape: heard, note: silence };
+    const said =
+      heard === "lost" ? ({ word: "Lost", tone: "bad" } as const) : ({ word: "Stalled", tone: "warn" } as const);
+    return { ...said, shape: heard, note: `no signal for ${formatDuration(silence_s ?? 0, around.locale)}` };
   }
   if (around.cancelRequested) return { ...words, note: "cancel requested" };
   const quiet_s = clockUs === null || known.newsUs === null ? 0 : (clockUs - known.newsUs) / 1e6;
@@ -205,7 +204,7 @@ function facts(state: State, clockUs: number | null, silence_s: number | null, l
     const ends = left_s < CLOCK_S || left_s > CLOCK_MOST_S ? "" : ` (${formatClock(clockUs, left_s, locale)})`;
     shown.push(`${formatDuration(left_s, locale)} left${ends}`);
   }
-  const elapsed_s = runningFor(state, clockUs);
+  const elapsed_s = elapsed(state, clockUs);
   if (elapsed_s !== null && state.status === "processing") shown.push(`${formatDuration(elapsed_s, locale)} elapsed`);
   if (state.rate_per_s) shown.push(formatRate(state.rate_per_s, state.unit, locale));
   return shown;
@@ -213,7 +212,7 @@ function facts(state: State, clockUs: number | null, silence_s: number | null, l
 
 function endFacts(state: State, locale: string | undefined): string[] {
   const shown: string[] = [];
-  const total_s = runningFor(state, null);
+  const total_s = elapsed(state, null);
   if (total_s !== null) shown.push(`${state.status === "completed" ? "in" : "after"} ${formatTotal(total_s, locale)}`);
   if (state.status !== "completed" && state.progress != null) shown.push(`at ${formatPercent(state.progress, locale)}`);
   if (state.n !== undefined)
@@ -224,7 +223,7 @@ function endFacts(state: State, locale: string | undefined): string[] {
 }
 
 /** Seconds since the start of the run: now, or with `clockUs` null at the time of the state. */
-function runningFor(state: State, clockUs: number | null): number | null {
+export function elapsed(state: State, clockUs: number | null): number | null {
   const startUs = parseUs(state.started_at);
   if (clockUs !== null) {
     // `run` is the start by the store's clock (rule 5), `started_at` by the reporter's, which may be wrong.

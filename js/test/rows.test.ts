@@ -62,6 +62,16 @@ test("older states change nothing, and what a whole list no longer has is forgot
   expect(row).toMatchObject({ elapsed_s: 60, left_s: 5, card: { percent: "80%" } });
 });
 
+test("a job that has ended took as long as its line says, whenever that was stored", () => {
+  const all = new Rows();
+  const times = { started_at: "2026-01-01T12:00:00Z", timestamp: "2026-01-01T12:00:10Z" };
+  all.take(running({ job_id: "a", status: "completed", run: NOW_US - 900e6, seq: NOW_US, ...times }), NOW_US);
+
+  const [row] = all.pick({ status: "", text: "" }, { column: "Job", down: false }, NOW_US, "en");
+
+  expect([row?.elapsed_s, row?.card.facts]).toEqual([10, ["in 0:10"]]);
+});
+
 test("a job that is past its time has no time left that could be told", () => {
   const all = new Rows();
   all.take(running({ job_id: "burst", seq: NOW_US, eta_s: 0.4 }), NOW_US);

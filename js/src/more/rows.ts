@@ -1,4 +1,4 @@
-import { type Card, describe, type Shape } from "../describe";
+import { type Card, describe, elapsed, type Shape } from "../describe";
 import type { Filter, State } from "../protocol";
 import { type Known, reduce } from "../reducer";
 
@@ -68,8 +68,6 @@ export class Rows {
 
 function rowOf(jobId: string, known: Known, nowUs: number | null, locale: string | undefined): Row {
   const card = describe(jobId, known, { link: nowUs === null ? "saved" : "live", nowUs, locale });
-  const start = known.state.run ?? null;
-  const end = card.ended || nowUs === null ? known.atUs : nowUs;
   const age_s = nowUs === null || known.atUs === null ? 0 : (nowUs - known.atUs) / 1e6;
   const eta_s = known.state.eta_s;
   // Below a second, and past it, nobody knows: what was expected did not come. The line of a job says the same.
@@ -78,7 +76,7 @@ function rowOf(jobId: string, known: Known, nowUs: number | null, locale: string
     jobId,
     known,
     card,
-    elapsed_s: start === null || end === null ? null : Math.max(0, (end - start) / 1e6),
+    elapsed_s: elapsed(known.state, card.ended ? null : nowUs),
     left_s: card.ended || card.tone !== "active" ? null : left_s,
   };
 }
