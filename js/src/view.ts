@@ -94,11 +94,11 @@ export class CardView {
     this.#named(this.#error, lastLine(card.error));
     this.#named(this.#message, card.message || (card.error ? "" : newest(card.metrics)));
     this.#named(this.#host, card.host);
-    // What had ended before it was first drawn is no news, and a notebook may hold many of them.
+    // What had ended before anything was heard of it is no news, and a notebook may hold many of them.
     if (this.#ended === false && card.ended) {
       this.#live.textContent = [card.title, card.word, ...card.facts].join(" ");
     } else if (!card.ended) this.#live.textContent = "";
-    this.#ended = card.ended;
+    this.#ended = card.shape === "connecting" ? null : card.ended;
   }
 
   /** A text that may be cut, and is whole when it is pointed at. */

@@ -120,13 +120,14 @@ test("the button opens and closes the details, and says so", () => {
   expect(view.panel.hidden).toBe(true);
 });
 
-test("an end is spoken once, and not where it was there from the start", () => {
+test("an end is spoken once, and not where it was there before anything was heard of the job", () => {
   view.draw(card);
   view.draw(ended);
   expect(part("spoken")?.getAttribute("aria-live")).toBe("polite");
   expect(text("spoken")).toBe("Train Completed in 1:05");
 
   view = new CardView(document);
+  view.draw({ ...card, shape: "connecting" });
   view.draw(ended);
   expect(text("spoken")).toBe("");
 });
