@@ -79,8 +79,8 @@ export function formatCount(n: number, total: number | undefined, unit: string |
   const bytes = isBytes(unit);
   const one = (value: number) =>
     bytes ? formatBytes(value, locale) : number(value, locale, { maximumFractionDigits: 1 });
-  const counted = total !== undefined && total > 0 ? `${one(n)} / ${one(total)}` : one(n);
-  return unit === undefined || unit === "" || bytes ? counted : `${counted} ${unit}`;
+  const counted = total && total > 0 ? `${one(n)} / ${one(total)}` : one(n);
+  return unit && !bytes ? `${counted} ${unit}` : counted;
 }
 
 /** A rate by the largest of second, minute and hour in which it is 1 or more. */
