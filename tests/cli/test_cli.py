@@ -203,7 +203,8 @@ def test_the_curl_form_works_as_printed(server: Serving, page: str | None) -> No
     done = subprocess.run(["sh", "-euc", f"{lines}\n{curl} -sf"], env=server.environment, check=False, timeout=30)
 
     assert done.returncode == 0
-    assert states(server)["curled"]["progress"] == 0.5
+    (progress,) = re.findall(r'"progress": ?([0-9.]+)', curl)
+    assert states(server)[job_id]["progress"] == float(progress)
 
 
 def test_a_ticket_to_watch_a_prefix(server: Serving) -> None:
