@@ -12,7 +12,6 @@ from itertools import chain, compress
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 _T = TypeVar("_T")
-_I = TypeVar("_I")
 
 PLAIN_MARKS: Final = 1023
 """How many items are handed on between two looks, which costs 0.1 ns an item."""
